@@ -59,6 +59,12 @@ class RequirementResult:
         """All the points or none."""
         return self.points if self.verdict is Verdict.MET else 0
 
+    @property
+    def evidence(self) -> tuple[Sighting, ...]:
+        """The sightings that led to the verdict, each thing seen once."""
+        telling = (sighting for sighting in self.sightings if sighting.verdict is self.verdict)
+        return tuple({(sighting.seen, sighting.where): sighting for sighting in telling}.values())
+
 
 @dataclass(frozen=True)
 class IsolationRecord:
