@@ -36,4 +36,4 @@ def feedback(report: Report, requirement: RequirementResult) -> str:
         lines.append(clean(sighting.seen or sighting.test))
         if sighting.where:
             lines.append(f"    {one_line(sighting.where, 200)}")
-    return "\n".join(lines) or requirement.verdict.value
+    return "\n".join(lines) or "nothing was seen of it"

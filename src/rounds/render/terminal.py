@@ -67,9 +67,11 @@ class _Page:
     def _headline(self, *, named: bool) -> Text:
         report = self.report
         title = f"{one_line(report.title)} ({one_line(report.submission)})" if named else one_line(report.title)
-        open_points = sum(one.points for one in report.requirements if one.verdict is Verdict.NOT_JUDGED)
-        not_judged = f", {open_points} not judged" if report.verdict is Verdict.NOT_JUDGED or open_points else ""
-        return Text.assemble((f"{title}: {report.points} of {report.out_of} points{not_judged}", "bold"))
+        not_judged = sum(one.points for one in report.requirements if one.verdict is Verdict.NOT_JUDGED)
+        gap = f", {not_judged} not judged" if not_judged else ""
+        if not report.requirements:
+            gap = ", not judged"
+        return Text.assemble((f"{title}: {report.points} of {report.out_of} points{gap}", "bold"))
 
     def _requirement(self, requirement: RequirementResult) -> Iterator[Text]:
         head = f"  {self.marks[requirement.verdict]} {requirement.id:<{self._id_width}}  "
