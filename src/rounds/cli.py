@@ -194,7 +194,11 @@ def doctor(require: str | None) -> int:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and give its exit code: an error is one line on standard error, never a traceback."""
+    """Run the command and give its exit code: an error is one line on standard error, never a traceback.
+
+    Nothing but a finished command may end with 0: pytest's outcomes are no `Exception`, and click leaves by SystemExit
+    when a pipe is closed.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -208,7 +212,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except RoundsError as error:
         _complain(str(error))
         return error.exit_code
-    except Exception as error:
+    except SystemExit:
+        return NOT_JUDGED
+    except BaseException as error:
         return _internal(error)
 
 
@@ -243,7 +249,7 @@ def _complain(text: str, label: str = "Error") -> None:
     click.echo(f"{label}: {one_line(text)}", err=True)
 
 
-def _internal(error: Exception) -> int:
+def _internal(error: BaseException) -> int:
     """Own up to a failure that nobody foresaw; ROUNDS_DEBUG=1 shows its traceback."""
     if os.environ.get("ROUNDS_DEBUG") == "1":
         import traceback
