@@ -29,7 +29,9 @@ def shown(report: Report, screen: Screen | None = None, *, named: bool = False) 
 
 
 def test_a_report_reads_like_this() -> None:
-    assert shown(REPORT) == """\
+    assert (
+        shown(REPORT)
+        == """\
 Drift alarm: 5 of 10 points
   ✓ R2  A shifted feature scores above 0.2                        5/5
   ✗ R3  Live values outside the training range still count        0/3
@@ -39,26 +41,33 @@ Drift alarm: 5 of 10 points
             drift_alarm.py:14:  return [count / sum(counts) for count in counts]
 Stuck? rounds hint drift_alarm R3
 """
+    )
 
 
 def test_what_was_not_judged_is_neither_a_pass_nor_a_miss() -> None:
-    assert shown(NOT_JUDGED) == """\
+    assert (
+        shown(NOT_JUDGED)
+        == """\
 Drift alarm: 5 of 9 points, 4 not judged
   ✓ R2  A shifted feature scores above 0.2                        5/5
   ? R5  A long window is scored in time                           –/4
   senior 0/4, first missed R5
 """
+    )
 
 
 def test_a_problem_of_the_whole_submission_is_said_once() -> None:
     report = replace(REPORT, requirements=(UNSEEN, RAISED), problem="drift_alarm.py:3: unclosed bracket")
-    assert shown(report) == """\
+    assert (
+        shown(report)
+        == """\
 Drift alarm: 0 of 5 points
   drift_alarm.py:3: unclosed bracket
   ✗ R3  Live values outside the training range still count        0/3
   ✗ R4  An empty live window raises `ValueError`                  0/2
 Stuck? rounds hint drift_alarm R3
 """
+    )
 
 
 def test_among_several_a_submission_is_named() -> None:
@@ -72,7 +81,8 @@ def test_ids_and_points_of_two_digits_stay_in_columns() -> None:
     assert lines[1:5] == [
         "  ✓ R2   A shifted feature scores above 0.2".ljust(95) + "  5/5",
         "  ✗ R12  An empty live window raises `ValueError`".ljust(95) + " 0/10",
-        "  ✓ R13  Every value that the training data never held is counted in the outermost bin of its".ljust(95) + "  5/5",
+        "  ✓ R13  Every value that the training data never held is counted in the outermost bin of its".ljust(95)
+        + "  5/5",
         "         own side, always",
     ]
 
