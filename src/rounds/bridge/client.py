@@ -1,0 +1,37 @@
+"""An httpx client for an app that a submission serves on a Unix socket: size caps, no decoding of encodings."""
+
+from typing import Any
+
+import httpx
+
+MAX_BODY = 8 << 20
+_DROPPED = {b"content-encoding", b"transfer-encoding", b"content-length"}
+
+
+class CappedTransport(httpx.BaseTransport):
+    """Reads an answer whole, up to a cap, and hands it on as it came: a bomb in a `content-encoding` stays packed."""
+
+    def __init__(self, path: str) -> None:
+        self._transport = httpx.HTTPTransport(uds=path, limits=httpx.Limits(max_connections=200))
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response = self._transport.handle_request(request)
+        body = bytearray()
+        stream: Any = response.stream
+        try:
+            for chunk in stream:
+                body += chunk
+                if len(body) > MAX_BODY:
+                    raise httpx.RemoteProtocolError(f"the answer is larger than {MAX_BODY} bytes", request=request)
+        finally:
+            response.close()
+        headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _DROPPED]
+        return httpx.Response(response.status_code, headers=headers, content=bytes(body))
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+def http_client(path: str, seconds: float) -> httpx.Client:
+    """Return a client for the app behind the Unix socket at `path`; no answer takes longer than `seconds`."""
+    return httpx.Client(transport=CappedTransport(path), base_url="http://submission", timeout=seconds)

@@ -1,0 +1,240 @@
+"""The zygote: trusted code that imports the libraries once and forks itself for each test.
+
+It never sees a byte of a submission, so no ancestor of a test ever ran one. It is one thread with one loop: take an
+order, fork a child, watch the children's clocks and memory, say how each ended. It is pid 1 of a pid namespace that
+its own user namespace owns, and so may make a further pid namespace for each child and step back out of it.
+"""
+
+import gc
+import importlib
+import json
+import os
+import resource
+import selectors
+import signal
+import socket
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from . import seccomp
+from .confine import Limits, Plan, confine
+from .memory import data_mb, tree_mb
+from .syscalls import NEW_NS, NEW_PID, NEW_USER, map_identity, mount, set_namespace, unshare
+
+WATCH_SECONDS = 0.1
+MEMORY_SLACK = 1.25
+MAX_ORDER = 65536
+OUT, DATA = 1, 3  # where a child finds its output and its channel; listening sockets follow
+
+
+@dataclass
+class Child:
+    """A running test: its process, its limits, and the line on which its end is reported."""
+
+    pid: int
+    pidfd: int
+    line: socket.socket
+    limits: Limits
+    started: float = field(default_factory=time.monotonic)
+    killed: str = ""
+    peak_mb: int = 0
+
+
+class Zygote:
+    """The loop around the fork."""
+
+    def __init__(self, control: socket.socket, plan: Plan) -> None:
+        self.control = control
+        self.plan = plan
+        self.children: dict[int, Child] = {}
+        self.selector = selectors.DefaultSelector()
+        self.proc = os.open("/proc", os.O_RDONLY)
+        self.own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY) if plan.namespaces else -1
+
+    def run(self) -> None:
+        """Serve until the judge hangs up."""
+        self.selector.register(self.control, selectors.EVENT_READ, "control")
+        while True:
+            timeout = WATCH_SECONDS if self.children else None
+            for key, _ in self.selector.select(timeout):
+                if key.data == "control":
+                    if not self.take_order():
+                        return
+                elif key.data in self.children:
+                    self.look_at(self.children[key.data], key.fd)
+            self.watch()
+
+    def take_order(self) -> bool:
+        message, descriptors, _, _ = socket.recv_fds(self.control, MAX_ORDER, 16)
+        if not message:
+            return False
+        order = json.loads(message)
+        limits = Limits(**order["limits"], base_data_mb=data_mb())
+        line = socket.socket(fileno=descriptors[0])
+        try:
+            pid = self.fork(limits, descriptors[1:])
+        except OSError as error:
+            line.send(json.dumps({"status": None, "why": f"no process could be made: {error}"}).encode())
+            line.close()
+            return True
+        finally:
+            for descriptor in descriptors[1:]:
+                os.close(descriptor)
+        child = Child(pid, os.pidfd_open(pid), line, limits)
+        self.children[pid] = child
+        self.selector.register(child.pidfd, selectors.EVENT_READ, pid)
+        self.selector.register(child.line, selectors.EVENT_READ, pid)
+        return True
+
+    def fork(self, limits: Limits, descriptors: list[int]) -> int:
+        if self.plan.namespaces:
+            unshare(NEW_PID)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                become_child(self.plan, limits, descriptors)
+        finally:
+            if self.plan.namespaces:
+                set_namespace(self.own_pids, NEW_PID)
+        return pid
+
+    def look_at(self, child: Child, descriptor: int) -> None:
+        if descriptor == child.pidfd:
+            self.bury(child)
+        elif not child.killed:  # the judge hung up or asks for the end
+            self.kill(child, "ended by the judge")
+
+    def kill(self, child: Child, why: str) -> None:
+        child.killed = why
+        self.selector.unregister(child.line)
+        for pid in [] if self.plan.namespaces else descendants(child.pid, self.proc):
+            _signal(pid)
+        signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
+
+    def bury(self, child: Child) -> None:
+        _, status, usage = os.wait4(child.pid, 0)
+        report = {
+            "status": os.waitstatus_to_exitcode(status),
+            "why": child.killed,
+            "cpu": round(usage.ru_utime + usage.ru_stime, 3),
+            "peak_mb": max(child.peak_mb, usage.ru_maxrss >> 10),
+            "seconds": round(time.monotonic() - child.started, 3),
+        }
+        self.selector.unregister(child.pidfd)
+        if not child.killed:
+            self.selector.unregister(child.line)
+        try:
+            child.line.send(json.dumps(report).encode(), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        except OSError:
+            pass  # the judge does not listen any more
+        child.line.close()
+        os.close(child.pidfd)
+        del self.children[child.pid]
+
+    def watch(self) -> None:
+        now = time.monotonic()
+        for child in list(self.children.values()):
+            if child.killed:
+                continue
+            if now - child.started > child.limits.seconds:
+                self.kill(child, "time limit")
+                continue
+            used = tree_mb(child.pid, self.proc, child.limits.memory_mb)
+            child.peak_mb = max(child.peak_mb, used)
+            if used > child.limits.memory_mb * MEMORY_SLACK:
+                self.kill(child, "memory limit")
+
+
+def descendants(pid: int, proc: int) -> list[int]:
+    from .memory import tree
+
+    return [found for found in tree(pid, proc) if found != pid]
+
+
+def _signal(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except OSError:
+        pass  # it was faster
+
+
+def become_child(plan: Plan, limits: Limits, descriptors: list[int]) -> NoReturn:
+    """In the fork: take up the descriptors, put up the walls, and serve the test."""
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.setsid()
+        output, *others = descriptors
+        place_descriptors(output, others)
+        folder = confine(plan, limits)
+        from .agent import serve
+
+        serve(socket.socket(fileno=DATA), folder, list(range(DATA + 1, DATA + len(others))))
+    except BaseException as error:
+        os.write(OUT, f"sandbox: {type(error).__name__}: {error}"[:500].encode())
+    finally:
+        os._exit(70)
+
+
+def place_descriptors(output: int, others: list[int]) -> None:
+    """Leave nothing open but: no input, the output twice, the channel, the listening sockets."""
+    nothing = os.open("/dev/null", os.O_RDONLY)
+    wanted = [nothing, output, output, *others]
+    high = 1000
+    for position, descriptor in enumerate(wanted):
+        os.dup2(descriptor, high + position)
+    for position in range(len(wanted)):
+        os.dup2(high + position, position, inheritable=position <= 2)
+    os.closerange(len(wanted), high + len(wanted))
+
+
+def enter_namespaces() -> None:
+    """Become (in a fork) pid 1 of a pid namespace of ours; the caller stays behind as its guardian."""
+    unshare(NEW_USER | NEW_NS | NEW_PID)
+    map_identity()
+    pid = os.fork()
+    if pid:
+        _, status = os.waitpid(pid, 0)
+        os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+    mount("proc", "/proc", "proc")
+
+
+def warm_up(modules: list[str]) -> list[str]:
+    """Import the libraries; return those that could not be."""
+    missing = []
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            missing.append(name)
+    for name in ("numpy", "pandas"):
+        if name in sys.modules:
+            from . import tables  # noqa: F401
+    return missing
+
+
+def main(settings: dict[str, Any], control: socket.socket) -> None:
+    """Start up as told, say so, and serve."""
+    started = time.perf_counter()
+    plan = Plan(
+        namespaces=settings["namespaces"],
+        landlock=settings["landlock"],
+        filter=seccomp.program(os.uname().machine) if settings["seccomp"] else None,
+        readable=tuple(settings["readable"]),
+        keep=tuple(settings["keep"]),
+    )
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if plan.namespaces:
+        enter_namespaces()
+    else:
+        from .syscalls import PR_SET_CHILD_SUBREAPER, prctl
+
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    missing = warm_up(["rounds_inside.agent", *settings["modules"]])
+    gc.collect()
+    gc.freeze()
+    seconds = round(time.perf_counter() - started, 3)
+    control.send(json.dumps({"ready": seconds, "missing": missing}).encode())
+    Zygote(control, plan).run()
