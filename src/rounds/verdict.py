@@ -15,10 +15,15 @@ from rounds.report import Sighting, Verdict
 
 MAX_SEEN = 1200
 NOT_WRITTEN = "NotImplementedError"
-_MISSING = re.compile(r"(?:module '?(?P<module>[\w.]+)'?|'(?P<kind>\w+)' object|type object '(?P<type>\w+)') has no attribute '(?P<name>\w+)'")
+_MISSING = re.compile(
+    r"(?:module '?(?P<module>[\w.]+)'?|'(?P<kind>\w+)' object|type object '(?P<type>\w+)')"
+    r" has no attribute '(?P<name>\w+)'"
+)
 _DID_NOT_RAISE = re.compile(r"DID NOT RAISE (?:any of )?(.*)", re.DOTALL)
 _CLASS = re.compile(r"<class '(?:[\w.]+\.)?(\w+)'>")
-_NO_MATCH = re.compile(r"Regex pattern did not match.*Actual message: (?P<text>.*)|Regex: .*\n.*Input: (?P<old>.*)", re.DOTALL)
+_NO_MATCH = re.compile(
+    r"Regex pattern did not match.*Actual message: (?P<text>.*)|Regex: .*\n.*Input: (?P<old>.*)", re.DOTALL
+)
 _SHAPE = (KeyError, IndexError, TypeError, AttributeError, ValueError, ArithmeticError, StopIteration, RecursionError)
 
 

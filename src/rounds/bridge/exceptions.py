@@ -12,7 +12,8 @@ MAX_TEXT = 6000
 
 def cleaned(text: str) -> str:
     """Return text without control characters, cut to a size that a report can hold."""
-    return "".join(character if character.isprintable() or character in "\n\t" else "?" for character in text)[:MAX_TEXT]
+    printable = (character if character.isprintable() or character in "\n\t" else "?" for character in text[:MAX_TEXT])
+    return "".join(printable)
 
 
 def builtin_exception(names: list[str]) -> type[BaseException]:
@@ -64,18 +65,18 @@ class ExceptionClasses:
 
     def rebuild(self, description: Any) -> BaseException:
         """Return an exception like the one that was raised inside, with its origin attached."""
-        kind, arguments, text, attributes, where, traceback, name = description
+        kind, arguments, text, attributes, where, traceback, own_name = description
         if not (isinstance(kind, type) and issubclass(kind, BaseException)):
             kind = RuntimeError
         if kind.__module__ == "builtins":
             kind = _with_text(kind)
-        error = kind.__new__(kind, *(arguments if issubclass(kind, OSError) else ()))
+        error: BaseException = kind.__new__(kind, *(arguments if issubclass(kind, OSError) else ()))
         error.args = tuple(arguments)
         for name, value in dict(attributes).items():
             if name.isidentifier() and not name.startswith("_"):
                 error.__dict__[name] = value
         error.__dict__["_rounds_origin"] = Origin(
-            cleaned(str(name)), cleaned(str(text)), cleaned(str(where)), cleaned(str(traceback))
+            cleaned(str(own_name)), cleaned(str(text)), cleaned(str(where)), cleaned(str(traceback))
         )
         error.add_note("in the submission:\n" + cleaned(str(traceback)))
         return error
@@ -89,7 +90,7 @@ _texts: dict[type[BaseException], type[BaseException]] = {}
 
 
 def _with_text(kind: type[BaseException]) -> type[BaseException]:
-    """Return a subclass of a builtin that prints as the text that came across, whatever the builtin would make of it."""
+    """Return a subclass of a builtin that prints as the text that came across, not as the builtin would put it."""
     if kind not in _texts:
         members = {"__str__": _text, "__module__": "builtins", "__init__": _keep_arguments}
         _texts[kind] = type(kind.__name__, (kind,), members)

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 from rounds.bridge.exceptions import ExceptionClasses, builtin_exception
@@ -189,7 +190,7 @@ class Session(Channel):
             self._output = -1
         for path in self.listeners:
             with contextlib.suppress(OSError):
-                os.unlink(path)
+                Path(path).unlink()
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
 

@@ -132,10 +132,13 @@ class Agent(Channel):
         simple: dict[str, Callable[..., Any]] = {
             name: getattr(operator, name) for name in ("getitem", "setitem", "delitem", "contains", "eq", "lt")
         }
-        builtin: tuple[Callable[..., Any], ...] = (getattr, setattr, delattr, len, iter, next, isinstance, bool, callable)
+        builtin: tuple[Callable[..., Any], ...] = (
+            getattr, setattr, delattr, len, iter, next, isinstance, bool, callable,
+        )  # fmt: skip
         named = {function.__name__: function for function in builtin}
         methods: tuple[Callable[..., Any], ...] = (
-            self.load, self.props, self.free, self.write_files, self.read_file, self.list_files, self.serve_app, self.run, self.together,
+            self.load, self.props, self.free, self.write_files, self.read_file, self.list_files, self.serve_app,
+            self.run, self.together,
         )  # fmt: skip
         return {
             **simple,
@@ -173,7 +176,7 @@ class Agent(Channel):
 
     def read_file(self, name: str) -> bytes:
         descriptor = os.open(self.scratch / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with open(descriptor, "rb") as file:
+        with os.fdopen(descriptor, "rb") as file:
             return file.read()
 
     def list_files(self) -> list[str]:

@@ -27,9 +27,9 @@ MAX_DEPTH = 60
 MAX_KEYS = 200_000
 MAX_INT_BYTES = 4096
 MAX_CACHED_RECORDS = 256
-_DATES = {"datetime": datetime.datetime, "date": datetime.date, "time": datetime.time}
+_DATES: dict[str, Any] = {"datetime": datetime.datetime, "date": datetime.date, "time": datetime.time}
 _BUILTINS = (bool, str, int, float, bytes, list, tuple, dict, set, frozenset)
-_LISTS = (collections.deque, type({}.keys()), type({}.values()), type({}.items()))
+_LISTS: tuple[type, ...] = (collections.deque, type({}.keys()), type({}.values()), type({}.items()))
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,60}")
 
 Reference = tuple[int, list[Any]]
@@ -129,8 +129,8 @@ class _Encoder:
                 return base.__getnewargs__(value)[0] if base is not int else int.__add__(value, 0)
         if issubclass(kind, dict):
             return dict(dict.items(value))
-        base = next(base for base in (list, tuple, set, frozenset) if issubclass(kind, base))
-        return base(base.__iter__(value))
+        collection: Any = next(base for base in (list, tuple, set, frozenset) if issubclass(kind, base))
+        return collection(collection.__iter__(value))
 
 
 def _encode_int(encoder: _Encoder, value: int) -> Any:
@@ -252,7 +252,7 @@ def _read_record(value: list[Any]) -> Any:
     if key not in _records:
         if len(_records) >= MAX_CACHED_RECORDS or len(fields) > 100 or not all(_NAME.fullmatch(part) for part in key):
             return tuple(values)
-        _records[key] = collections.namedtuple(name, fields)  # type: ignore[misc]  # noqa: PYI024
+        _records[key] = collections.namedtuple(name, fields)
     made: Any = _records[key]
     return made(*values)
 

@@ -15,7 +15,10 @@ _PLAIN = (str, int, float, bool, bytes, list, tuple, dict, type(None))
 
 
 def describe(error: BaseException, code: Path, codec: Codec) -> list[Any]:
-    """Return [class, arguments, text, attributes, where, traceback, class name], each safe to encode whatever the exception does."""
+    """Return [class, arguments, text, attributes, where, traceback, class name].
+
+    Each is safe to encode, whatever the exception does.
+    """
     kind = type(error)
     return [
         kind,

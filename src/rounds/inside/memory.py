@@ -1,16 +1,16 @@
 """How much memory a process and all below it hold, read from outside of them."""
 
 import os
+from pathlib import Path
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def data_mb() -> int:
     """Return this process's own private writable memory, as RLIMIT_DATA counts it, in MB."""
-    with open("/proc/self/status") as status:
-        for line in status:
-            if line.startswith("VmData:"):
-                return int(line.split()[1]) >> 10
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmData:"):
+            return int(line.split()[1]) >> 10
     return 0
 
 
@@ -26,7 +26,7 @@ def tree(root: int, proc: int) -> list[int]:
         except OSError:
             continue
         try:
-            for task in os.listdir(tasks):
+            for task in os.listdir(tasks):  # noqa: PTH208 - a descriptor, not a path
                 waiting += [int(child) for child in _read(f"{pid}/task/{task}/children", proc).split()]
         finally:
             os.close(tasks)
@@ -61,7 +61,7 @@ def _read(path: str, proc: int) -> str:
     except OSError:
         return ""
     try:
-        with open(descriptor) as file:
+        with os.fdopen(descriptor) as file:
             return file.read()
     except (OSError, ValueError):
         return ""

@@ -33,8 +33,8 @@ def _works(attempt: object) -> bool:
 def _sees_others() -> bool:
     others: list[str] = []
     with contextlib.suppress(OSError):
-        others = [name for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid()]
-    return any(_reads(f"/proc/{name}/cmdline") for name in others)
+        others = [path.name for path in Path("/proc").iterdir() if path.name.isdigit()]
+    return any(_reads(f"/proc/{name}/cmdline") for name in others if int(name) != os.getpid())
 
 
 def _reads(path: str) -> bool:
@@ -53,8 +53,8 @@ def _plants() -> bool:
 
 
 def _capabilities() -> int:
-    with contextlib.suppress(OSError), open("/proc/self/status") as status:
-        for line in status:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("CapEff:"):
                 return int(line.split()[1], 16)
     return 0

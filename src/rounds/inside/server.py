@@ -19,7 +19,8 @@ def serve_app(app: Any, descriptor: int) -> None:
             started.set()
 
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, loop="asyncio", http="h11", ws="none", lifespan="auto", timeout_keep_alive=3600
+        app, log_config=None, access_log=False, loop="asyncio", http="h11", ws="none", lifespan="auto",
+        timeout_keep_alive=3600,
     )  # fmt: skip
     server = Server(config)
     failure: list[BaseException] = []

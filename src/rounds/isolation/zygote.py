@@ -49,7 +49,7 @@ class Zygote:
         self._control, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._lock = threading.Lock()
         self._sockets = 0
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         with far:
             command, variables = self._command(modules, far.fileno())
             self._process = subprocess.Popen(
