@@ -174,28 +174,28 @@ def impacts(submission, values, threshold):
     return around.alerts, counts
 
 
+SPELLS = [
+    ([0.4], 0.5, [1]),
+    ([0.5], 0.5, [0]),
+    ([0.6], 0.5, [0]),
+    ([-3.0], -2.0, [1]),
+    ([-1.0], -2.0, [0]),
+    ([-1.0], 0.0, [1]),
+    ([0.0], 0.0, [0]),
+    ([7.0], 100.0, [1]),
+    ([0.4, 0.3, 0.1, 0.4], 0.5, [1, 1, 1, 1]),
+    ([0.4, 0.9, 0.3], 0.5, [1, 1, 2]),
+    ([0.4, 0.5, 0.3, 0.2], 0.5, [1, 1, 2, 2]),
+    ([0.9, 0.4, 0.4, 0.9, 0.9, 0.1], 0.5, [0, 1, 1, 1, 1, 2]),
+]
+
+
 @requirement("R12")
-@pytest.mark.parametrize(
-    ("values", "threshold", "expected"),
-    [
-        ([0.4], 0.5, [1]),
-        ([0.5], 0.5, [0]),
-        ([0.6], 0.5, [0]),
-        ([-3.0], -2.0, [1]),
-        ([-1.0], -2.0, [0]),
-        ([-1.0], 0.0, [1]),
-        ([0.0], 0.0, [0]),
-        ([7.0], 100.0, [1]),
-        ([0.4, 0.3, 0.1, 0.4], 0.5, [1, 1, 1, 1]),
-        ([0.4, 0.9, 0.3], 0.5, [1, 1, 2]),
-        ([0.4, 0.5, 0.3, 0.2], 0.5, [1, 1, 2, 2]),
-        ([0.9, 0.4, 0.4, 0.9, 0.9, 0.1], 0.5, [0, 1, 1, 1, 1, 2]),
-    ],
-)
-def test_a_business_alert_when_impact_falls_below(submission, values, threshold, expected):
-    alerts, counts = impacts(submission, values, threshold)
-    assert counts == expected, f"impacts {values} with threshold {threshold}: alerts so far {counts}, not {expected}"
-    assert {alert.get("type") for alert in alerts} <= {"business"}, f"the alerts were {alerts}"
+def test_a_business_alert_when_impact_falls_below(submission):
+    for values, threshold, expected in SPELLS:
+        alerts, counts = impacts(submission, values, threshold)
+        assert counts == expected, f"impacts {values} under {threshold}: alerts so far {counts}, not {expected}"
+        assert {alert.get("type") for alert in alerts} <= {"business"}, f"the alerts were {alerts}"
 
 
 @requirement("R12")
@@ -327,44 +327,44 @@ def raises(error):
     return source
 
 
+LIMITS = [
+    (0, {"min": 5}, True),
+    (0.0, {"min": 5}, True),
+    (4.999, {"min": 5}, True),
+    (5, {"min": 5}, False),
+    (5000, {"min": 5}, False),
+    (201, {"max": 200}, True),
+    (200, {"max": 200}, False),
+    (0, {"max": 200}, False),
+    (-7, {"max": 200}, False),
+    (1, {"min": 2, "max": 8}, True),
+    (9, {"min": 2, "max": 8}, True),
+    (2, {"min": 2, "max": 8}, False),
+    (5, {"min": 2, "max": 8}, False),
+    (8, {"min": 2, "max": 8}, False),
+    (1, {"max": 0}, True),
+    (0.001, {"max": 0.0}, True),
+    (0, {"max": 0}, False),
+    (-1, {"min": 0}, True),
+    (0, {"min": 0}, False),
+    (-1, {"min": 0, "max": 5}, True),
+    (1, {"min": -5, "max": 0}, True),
+    (-5.5, {"min": -5, "max": -1}, True),
+    (5, {}, False),
+]
+
+
 @requirement("R13")
-@pytest.mark.parametrize(
-    ("value", "limits", "fires"),
-    [
-        (0, {"min": 5}, True),
-        (0.0, {"min": 5}, True),
-        (4.999, {"min": 5}, True),
-        (5, {"min": 5}, False),
-        (5000, {"min": 5}, False),
-        (201, {"max": 200}, True),
-        (200, {"max": 200}, False),
-        (0, {"max": 200}, False),
-        (-7, {"max": 200}, False),
-        (1, {"min": 2, "max": 8}, True),
-        (9, {"min": 2, "max": 8}, True),
-        (2, {"min": 2, "max": 8}, False),
-        (5, {"min": 2, "max": 8}, False),
-        (8, {"min": 2, "max": 8}, False),
-        (1, {"max": 0}, True),
-        (0.001, {"max": 0.0}, True),
-        (0, {"max": 0}, False),
-        (-1, {"min": 0}, True),
-        (0, {"min": 0}, False),
-        (-1, {"min": 0, "max": 5}, True),
-        (1, {"min": -5, "max": 0}, True),
-        (-5.5, {"min": -5, "max": -1}, True),
-        (5, {}, False),
-    ],
-)
-def test_limits_on_both_sides(submission, value, limits, fires):
-    values, alerts = health(submission, {"metric": gives(value)}, {"metric": limits})
-    expected = [("threshold", "metric")] if fires else []
-    assert short(alerts) == expected, f"{value} under {limits} should send {expected}, and sent {short(alerts)}"
-    assert values == {"metric": value}, f"the source gave {value}, and the answer was {values}"
-    assert values["metric"] is not None, "a value of zero is a value"
-    for alert in alerts:
-        assert alert.get("value") == value, f"the alert should hold the value {value}: {alert}"
-        check_json(alert)
+def test_limits_on_both_sides(submission):
+    for value, limits, fires in LIMITS:
+        values, alerts = health(submission, {"metric": gives(value)}, {"metric": limits})
+        expected = [("threshold", "metric")] if fires else []
+        assert short(alerts) == expected, f"{value} under {limits} should send {expected}, and sent {short(alerts)}"
+        assert values == {"metric": value}, f"the source gave {value}, and the answer was {values}"
+        assert values["metric"] is not False, "a value of zero is a number"
+        for alert in alerts:
+            assert alert.get("value") == value, f"the alert should hold the value {value}: {alert}"
+            check_json(alert)
 
 
 UNAVAILABLE = {
@@ -385,15 +385,15 @@ UNAVAILABLE = {
 
 
 @requirement("R13")
-@pytest.mark.parametrize("limits", [{"min": 5}, {"max": 0}, {"min": -1e9, "max": 1e9}, None], ids=str)
 @pytest.mark.parametrize("what", UNAVAILABLE)
-def test_what_is_no_number_is_unavailable(submission, what, limits):
-    thresholds = {} if limits is None else {"metric": limits}
-    values, alerts = health(submission, {"metric": UNAVAILABLE[what]}, thresholds)
-    assert values == {"metric": None}, f"a source that gives {what} should be None in the answer, which was {values}"
-    expected = [("metric_unavailable", "metric")]
-    assert short(alerts) == expected, f"a source that gives {what}, with limits {limits}, sent {short(alerts)}"
-    check_json(alerts[0])
+def test_what_is_no_number_is_unavailable(submission, what):
+    for limits in ({"min": 5}, {"max": 0}, {"min": -1e9, "max": 1e9}, None):
+        thresholds = {} if limits is None else {"metric": limits}
+        values, alerts = health(submission, {"metric": UNAVAILABLE[what]}, thresholds)
+        assert values == {"metric": None}, f"a source that gives {what} should be None in the answer: {values}"
+        expected = [("metric_unavailable", "metric")]
+        assert short(alerts) == expected, f"a source that gives {what}, with limits {limits}, sent {short(alerts)}"
+        check_json(alerts[0])
 
 
 @requirement("R13")

@@ -88,7 +88,7 @@ def test_one_shifted_column_of_twenty_is_flagged_alone(submission, seed):
 @requirement("R7")
 def test_every_changed_column_is_flagged(submission):
     reference, new = frames(59)
-    expect(drift(submission, new + 1, reference), new.columns, "a shift of all five columns")
+    expect(drift(submission, new + 1, reference), list(new.columns), "a shift of all five columns")
     new[["f1", "f3"]] -= 1
     expect(drift(submission, new, reference), ["f1", "f3"], "a shift of f1 and f3")
 
