@@ -50,8 +50,7 @@ def listen_to_everything():
     return collector
 
 
-def stop_listening(collector):
-    logging.getLogger().removeHandler(collector)
+def records_of(collector):
     return list(collector.kept)
 
 

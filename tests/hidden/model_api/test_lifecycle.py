@@ -240,12 +240,22 @@ def trap_file(marker):
     return pickle.dumps(Trap())
 
 
-def environment(scratch, sandbox, content, **variables):
-    """A process with a model.joblib, and variables that speak of it."""
-    path = at(scratch, "model.joblib")
-    scratch.write("model.joblib", content)
-    variables = {"MODEL_PATH": path, "MODEL_FEATURES": "amount,hour", **variables}
-    return sandbox(environ=variables, files={"model.joblib": content})
+@pytest.fixture
+def process_with(scratch, sandbox):
+    """Make a process with a model.joblib of that content, and variables that speak of it."""
+    made = []
+
+    def make(content, **variables):
+        scratch.write("model.joblib", content)
+        variables = {"MODEL_PATH": at(scratch, "model.joblib"), "MODEL_FEATURES": "amount,hour", **variables}
+        other = sandbox(environ=variables, files={"model.joblib": content})
+        other.props.set_environment(variables)  # for suites that run in one process, where they must last until start-up
+        made.append((other, variables))
+        return other
+
+    yield make
+    for other, variables in made:
+        other.props.set_environment(dict.fromkeys(variables))
 
 
 @requirement("R5")
@@ -294,8 +304,8 @@ def test_a_bad_body_without_a_model_is_503_or_422(submission, serve):
 @pytest.mark.parametrize(
     "content", [b"", b"not a model", sample_file()[:100]], ids=["empty", "text", "truncated"]
 )
-def test_an_unusable_file_in_the_environment_is_no_accident(scratch, sandbox, content):
-    other = environment(scratch, sandbox, content)
+def test_an_unusable_file_in_the_environment_is_no_accident(process_with, content):
+    other = process_with(content)
     client = other.serve(other.submission.app)
     down(client, "with an unusable file at MODEL_PATH")
     unavailable(client, "with an unusable file at MODEL_PATH")
@@ -312,16 +322,16 @@ def test_a_missing_file_in_the_environment_is_no_accident(sandbox, path):
 
 
 @requirement("R5")
-def test_the_module_serves_the_model_of_the_environment(scratch, sandbox):
-    other = environment(scratch, sandbox, sample_file(), MODEL_VERSION="2026-11-25")
+def test_the_module_serves_the_model_of_the_environment(process_with):
+    other = process_with(sample_file(), MODEL_VERSION="2026-11-25")
     client = other.serve(other.submission.app)
     up(client, "2026-11-25", "with a good model in the environment")
     serving(client, pytest.approx(66.0), "2026-11-25", "with a good model in the environment")
 
 
 @requirement("R5")
-def test_the_features_of_the_environment_give_names_and_order(scratch, sandbox):
-    other = environment(scratch, sandbox, sample_file(), MODEL_FEATURES="hour,amount", MODEL_VERSION="1")
+def test_the_features_of_the_environment_give_names_and_order(process_with):
+    other = process_with(sample_file(), MODEL_FEATURES="hour,amount", MODEL_VERSION="1")
     client = other.serve(other.submission.app)
     serving(client, pytest.approx(134.0), "1", "with MODEL_FEATURES=hour,amount")
     status = client.post("/predict", json={"features": {"hour": 1, "other": 2}}).status_code
@@ -329,9 +339,9 @@ def test_the_features_of_the_environment_give_names_and_order(scratch, sandbox):
 
 
 @requirement("R5")
-def test_a_matching_hash_in_the_environment_is_served(scratch, sandbox):
+def test_a_matching_hash_in_the_environment_is_served(process_with):
     content = sample_file()
-    other = environment(scratch, sandbox, content, MODEL_SHA256=sha256(content), MODEL_VERSION="6")
+    other = process_with(content, MODEL_SHA256=sha256(content), MODEL_VERSION="6")
     client = other.serve(other.submission.app)
     serving(client, pytest.approx(66.0), "6", "with a good model and its MODEL_SHA256")
 
@@ -529,8 +539,8 @@ def test_a_payload_does_not_run_in_a_reload_when_the_hash_differs(submission, sc
 
 
 @requirement("R11")
-def test_a_payload_in_the_environment_does_not_run_when_the_hash_differs(scratch, sandbox):
-    other = environment(scratch, sandbox, trap_file(at(scratch, "marker")), MODEL_SHA256=sha256(b"the real model"))
+def test_a_payload_in_the_environment_does_not_run_when_the_hash_differs(process_with, scratch):
+    other = process_with(trap_file(at(scratch, "marker")), MODEL_SHA256=sha256(b"the real model"))
     client = other.serve(other.submission.app)
     unavailable(client, "with a MODEL_SHA256 that differs")
     down(client, "with a MODEL_SHA256 that differs")
