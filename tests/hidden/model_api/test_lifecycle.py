@@ -241,7 +241,7 @@ def trap_file(marker):
 
 
 @pytest.fixture
-def process_with(scratch, sandbox):
+def process_with(scratch, sandbox, serve):
     """Make a process with a model.joblib of that content, and variables that speak of it."""
     made = []
 
