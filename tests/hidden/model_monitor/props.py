@@ -2,7 +2,7 @@
 
 import time
 
-perf_counter = time.perf_counter
+cpu_seconds = time.process_time  # what the code costs, however busy the machine is
 BUDGET_S = 12.0  # a loop that is hopeless is cut short
 
 
@@ -81,12 +81,12 @@ def ticking_clock():
 
 def seconds_of(call, times):
     """Time call(i) for i in range(times); give up, and say infinity, when the budget is spent."""
-    start = perf_counter()
+    start = cpu_seconds()
     for i in range(times):
         call(i)
-        if i % 256 == 0 and perf_counter() - start > BUDGET_S:
+        if i % 256 == 0 and cpu_seconds() - start > BUDGET_S:
             return float("inf")
-    return perf_counter() - start
+    return cpu_seconds() - start
 
 
 def timings(submission, rules, count, **options):

@@ -35,7 +35,7 @@ def frames(seed, columns=5, rows=500):
 
 
 @requirement("R7")
-@pytest.mark.limits(seconds=60, memory_mb=1024)
+@pytest.mark.limits(seconds=120, memory_mb=1024)
 def test_twenty_unchanged_features_come_out_clean(submission):
     clean = 0
     for seed in range(20):

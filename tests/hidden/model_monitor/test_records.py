@@ -522,14 +522,14 @@ def test_stats_count_as_labels_come_and_go(submission):
 
 
 @requirement("R11")
-@pytest.mark.limits(seconds=60, memory_mb=1024)
+@pytest.mark.limits(seconds=120, memory_mb=1024)
 def test_a_hundred_thousand_predictions_take_seconds(submission, props):
     rules = submission.AlertRules(baseline_accuracy=0.9, max_silence_s=60.0, min_label_coverage=0.5)
     check_speed(props.timings(submission, rules, 100_000))
 
 
 @requirement("R11")
-@pytest.mark.limits(seconds=60, memory_mb=1024)
+@pytest.mark.limits(seconds=120, memory_mb=1024)
 def test_dropping_is_as_fast_as_storing(submission, props):
     seconds, stats = props.seconds_of_logging(submission, 100_000, 10_000)
     assert seconds < 10, f"100,000 logs with max_records=10000 took {seconds:.1f} s, more than 10 s"
