@@ -49,8 +49,14 @@ class Limit(FeatureValidationError):
 class ModelAPI:
     def __init__(self, model_path=None, **options):
         self.options = {
-            "model": None, "feature_names": None, "model_version": "0", "expected_sha256": None,
-            "loader": None, "max_batch": 1000, "max_body_bytes": 1_000_000, "logger": None,
+            "model": None,
+            "feature_names": None,
+            "model_version": "0",
+            "expected_sha256": None,
+            "loader": None,
+            "max_batch": 1000,
+            "max_body_bytes": 1_000_000,
+            "logger": None,
         } | options
         self.guard = threading.RLock()
         self.state = (self.options["model"], self.options["model_version"])

@@ -43,8 +43,17 @@ class OutputError(PredictionError):
 
 class ModelAPI:
     def __init__(
-        self, model_path=None, *, model=None, feature_names=None, model_version="0", expected_sha256=None,
-        loader=None, max_batch=1000, max_body_bytes=1_000_000, logger=None,
+        self,
+        model_path=None,
+        *,
+        model=None,
+        feature_names=None,
+        model_version="0",
+        expected_sha256=None,
+        loader=None,
+        max_batch=1000,
+        max_body_bytes=1_000_000,
+        logger=None,
     ):
         self.given_names = None if feature_names is None else list(feature_names)
         self.loader = loader or joblib.load
@@ -66,7 +75,7 @@ class ModelAPI:
 
     def row_type(self):
         config = ConfigDict(extra="forbid")
-        return create_model("Row", __config__=config, **{name: (Number, ...) for name in self.names})
+        return create_model("Row", __config__=config, **dict.fromkeys(self.names, (Number, ...)))
 
     def reload(self, model_path, *, expected_sha256=None, model_version):
         try:

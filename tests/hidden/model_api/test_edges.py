@@ -4,6 +4,7 @@ import json
 import re
 import string
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -32,7 +33,9 @@ class Model:
 
 
 def start(submission, serve, model=None, **options):
-    api = submission.ModelAPI(model=lend(model or Model(), "predict"), feature_names=NAMES, model_version="1", **options)
+    api = submission.ModelAPI(
+        model=lend(model or Model(), "predict"), feature_names=NAMES, model_version="1", **options
+    )
     return serve(submission.create_app(api))
 
 
@@ -47,16 +50,19 @@ BY_STATUS = {
     500: json.dumps(row(13)),
     413: json.dumps({"instances": [ROW] * 4}),
 }
-FURTHER = {
-    "a batch": (json.dumps({"instances": [ROW, ROW]}), (200,)),
-    "NaN": ('{"features": {"amount": NaN, "hour": 1}}', (422,)),
-    "text for a number": (json.dumps({"features": {"amount": "12", "hour": 1}}), (422,)),
-    "a list as body": ("[]", (422,)),
-    "no JSON": ("{", (400, 422)),
-    "an output that is NaN": (json.dumps(row(14)), (500,)),
-    "a body that is too large": (json.dumps(row(4)) + " " * 400, (413,)),
+ALL = {
+    **{f"a request that calls for {status}": body for status, body in BY_STATUS.items()},
+    "a batch": json.dumps({"instances": [ROW, ROW]}),
+    "NaN": '{"features": {"amount": NaN, "hour": 1}}',
+    "text for a number": json.dumps({"features": {"amount": "12", "hour": 1}}),
+    "an unknown feature": json.dumps({"features": {**ROW, "zone": 1}}),
+    "a list as body": "[]",
+    "neither key": "{}",
+    "no JSON": "{",
+    "an empty body": "",
+    "an output that is NaN": json.dumps(row(14)),
+    "a body that is too large": json.dumps(row(4)) + " " * 400,
 }
-ALL = {**{f"status {status}": (body, (status,)) for status, body in BY_STATUS.items()}, **FURTHER}
 
 
 def limited(submission, serve, model=None, **options):
@@ -79,14 +85,14 @@ def id_in_body(response):
     return body.get("request_id", error.get("request_id") if isinstance(error, dict) else None)
 
 
-def traced(response, what, statuses):
-    """Return the id of an answer after checking that header and body agree."""
-    assert response.status_code in statuses, f"{what} was answered {response.status_code}: {response.text[:200]}"
+def traced(response, what):
+    """Return the id of an answer, of whatever status, after checking that header and body agree."""
+    status = response.status_code
     header = response.headers.get("X-Request-ID")
-    assert header is not None, f"{what} was answered {response.status_code} without an X-Request-ID header"
+    assert header is not None, f"{what} was answered {status} without an X-Request-ID header"
     inside = id_in_body(response)
-    if response.status_code in (200, 413, 500, 503):
-        assert inside is not None, f"{what} was answered {response.status_code} without a request_id: {response.text[:200]}"
+    if status in (200, 413, 500, 503):
+        assert inside is not None, f"{what} was answered {status} without a request_id: {response.text[:200]}"
     assert inside in (None, header), f"{what} had the id {header!r} in its header and {inside!r} in its body"
     return header
 
@@ -98,15 +104,15 @@ def traced(response, what, statuses):
 @pytest.mark.parametrize("given", ["trace-1", "A.b_c-9"])
 def test_a_good_id_is_echoed_whatever_the_status(submission, serve, given):
     client = limited(submission, serve)
-    for kind, (body, statuses) in ALL.items():
-        seen = traced(post(client, body, **{"X-Request-ID": given}), kind, statuses)
+    for kind, body in ALL.items():
+        seen = traced(post(client, body, **{"X-Request-ID": given}), kind)
         assert seen == given, f"{kind} came with the id {given!r} and was answered with {seen!r}"
 
 
 @requirement("R13")
 def test_a_good_id_is_echoed_without_a_model(submission, serve):
     client = serve(submission.create_app(submission.ModelAPI(feature_names=NAMES)))
-    seen = traced(post(client, BY_STATUS[200], **{"X-Request-ID": "trace-503"}), "a request without a model", (503,))
+    seen = traced(post(client, BY_STATUS[200], **{"X-Request-ID": "trace-503"}), "a request without a model")
     assert seen == "trace-503", f"a request without a model came with the id 'trace-503' and was answered with {seen!r}"
 
 
@@ -115,7 +121,7 @@ def test_every_allowed_character_and_length_is_echoed(submission, serve):
     client = limited(submission, serve)
     letters = string.ascii_letters + string.digits + "._-"
     for given in (letters, "x", "0", ".", "-", "_", "..", "a" * 127, "Z" * 128, "9._-" * 32):
-        seen = traced(post(client, BY_STATUS[200], **{"X-Request-ID": given}), "a valid request", (200,))
+        seen = traced(post(client, BY_STATUS[200], **{"X-Request-ID": given}), "a valid request")
         assert seen == given, f"the id {given!r} of {len(given)} characters was answered with {seen!r}"
 
 
@@ -144,15 +150,15 @@ BAD_IDS = [
 
 
 @requirement("R13")
-@pytest.mark.parametrize("kind", ["status 200", "status 422", "status 500", "status 413"])
-def test_any_other_id_is_replaced(submission, serve, kind):
-    body, statuses = ALL[kind]
+@pytest.mark.parametrize("status", BY_STATUS)
+def test_any_other_id_is_replaced(submission, serve, status):
+    body, kind = BY_STATUS[status], f"a request that calls for {status}"
     client = limited(submission, serve)
     seen = set()
     for given in BAD_IDS:
         headers = [(b"Content-Type", b"application/json"), (b"X-Request-ID", given)]
         response = client.post("/predict", content=body.encode(), headers=headers)
-        fresh = traced(response, f"{kind}, with the id {given!r},", statuses)
+        fresh = traced(response, f"{kind}, with the id {given!r},")
         assert FORM.fullmatch(fresh), f"the id {given!r} was answered with {fresh!r}, which is not of the form promised"
         seen.add(fresh)
     assert len(seen) == len(BAD_IDS), f"{len(BAD_IDS)} ids had to be replaced, and only {len(seen)} differ"
@@ -162,8 +168,8 @@ def test_any_other_id_is_replaced(submission, serve, kind):
 def test_without_an_id_every_request_has_a_fresh_one(submission, serve):
     client = limited(submission, serve)
     seen = set()
-    for kind, (body, statuses) in ALL.items():
-        ids = [traced(post(client, body), kind, statuses) for _ in range(3)]
+    for kind, body in ALL.items():
+        ids = [traced(post(client, body), kind) for _ in range(3)]
         assert all(map(FORM.fullmatch, ids)), f"{kind} was answered with ids that are not of the form promised: {ids}"
         assert len(set(ids)) == 3, f"three requests of the kind {kind!r} had the ids {ids}"
         seen.update(ids)
@@ -173,8 +179,8 @@ def test_without_an_id_every_request_has_a_fresh_one(submission, serve):
 @requirement("R13")
 def test_two_services_do_not_share_their_ids(submission, sandbox, serve):
     other = sandbox()
-    ids = [traced(post(limited(submission, serve), BY_STATUS[200]), "a request", (200,)) for _ in range(3)]
-    ids += [traced(post(limited(other.submission, other.serve), BY_STATUS[200]), "a request", (200,)) for _ in range(3)]
+    ids = [traced(post(limited(submission, serve), BY_STATUS[200]), "a request") for _ in range(3)]
+    ids += [traced(post(limited(other.submission, other.serve), BY_STATUS[200]), "a request") for _ in range(3)]
     assert len(set(ids)) == 6, f"six requests to services started afresh had the ids {ids}"
 
 
@@ -185,8 +191,7 @@ def test_simultaneous_requests_keep_their_ids(submission, serve):
 
     def ask(number):
         kind = kinds[number % len(kinds)]
-        response = post(client, ALL[kind][0], **{"X-Request-ID": f"id-{number}"})
-        return traced(response, kind, ALL[kind][1])
+        return traced(post(client, ALL[kind], **{"X-Request-ID": f"id-{number}"}), kind)
 
     with ThreadPoolExecutor(8) as pool:
         seen = list(pool.map(ask, range(64)))
@@ -233,8 +238,7 @@ def test_no_log_record_holds_a_value(submission, serve, props):
     logger, listener = props.collecting_logger(), props.listen_to_everything()
     client = limited(submission, serve, Labels(), logger=logger)
     for kind, body in SENSITIVE_BODIES.items():
-        status = post(client, body).status_code
-        assert status in (200, 413, 422, 500), f"{kind} was answered {status}"
+        post(client, body)
         found = leaks(props.records(logger) + props.records_of(listener))
         assert not found, f"{kind} was sent, and a log record holds a value of it: {found[0]}"
 
@@ -243,8 +247,7 @@ def test_no_log_record_holds_a_value(submission, serve, props):
 def test_no_log_record_holds_a_value_without_a_model(submission, serve, props):
     logger = props.collecting_logger()
     client = serve(submission.create_app(submission.ModelAPI(feature_names=NAMES, logger=logger)))
-    status = post(client, SENSITIVE_BODIES["a valid request"]).status_code
-    assert status == 503, f"a valid request without a model was answered {status}"
+    post(client, SENSITIVE_BODIES["a valid request"])
     found = leaks(props.records(logger))
     assert not found, f"a request came without a model, and a log record holds a value of it: {found[0]}"
 
@@ -309,7 +312,7 @@ def test_the_body_limit_is_exact(submission, serve, limit, chunked):
         too_much(response, model, f"a body of {size} bytes {way}, with max_body_bytes={limit},")
     response = client.post("/predict", content=send(padded(limit)), headers=JSON)
     assert response.status_code == 200, (
-        f"a body of exactly max_body_bytes={limit} bytes {way} was answered {response.status_code}: {response.text[:200]}"
+        f"a body of exactly max_body_bytes={limit} bytes {way} was answered {response.status_code}"
     )
     assert model.calls == 1, f"a body of exactly max_body_bytes called the model {model.calls} times"
 
@@ -343,7 +346,9 @@ def test_the_service_goes_on_after_a_body_that_was_too_large(submission, serve, 
     for number in range(1, 4):
         content = padded(5000)
         response = client.post("/predict", content=in_chunks(content) if chunked else content, headers=JSON)
-        assert response.status_code == 413, f"a body of 5000 bytes, with 300 allowed, was answered {response.status_code}"
+        assert response.status_code == 413, (
+            f"a body of 5000 bytes, with 300 allowed, was answered {response.status_code}"
+        )
         good = client.post("/predict", content=in_chunks(padded(300), 10) if chunked else padded(300), headers=JSON)
         assert good.status_code == 200, f"the request after a body that was too large was answered {good.status_code}"
         assert model.calls == number, "a body that was too large reached the model"
@@ -398,10 +403,9 @@ def test_nothing_is_counted_before_the_first_request(submission, serve):
 def test_an_answer_of_any_kind_is_counted(submission, serve):
     client = limited(submission, serve)
     wanted = {}
-    for kind, (body, statuses) in ALL.items():
+    for kind, body in ALL.items():
         for _ in range(2):
             status = post(client, body).status_code
-            assert status in statuses, f"{kind} was answered {status}"
             wanted[status] = wanted.get(status, 0) + 1
             settles_at(client, wanted, f"after a request of the kind {kind!r}")
 
@@ -410,13 +414,12 @@ def test_an_answer_of_any_kind_is_counted(submission, serve):
 def test_answers_are_counted_by_status(submission, serve):
     client = limited(submission, serve)
     wanted = {}
-    for status, times in {422: 3, 200: 4, 413: 2, 500: 1}.items():
-        for _ in range(times):
-            seen = post(client, BY_STATUS[status]).status_code
-            assert seen == status, f"a request that calls for {status} was answered {seen}"
-        wanted[status] = times
-        client.get("/health")
-        settles_at(client, wanted, f"after {wanted}")
+    for body in [BY_STATUS[status] for status in (422, 200, 413, 422, 200, 500, 200, 422, 413, 200)]:
+        status = post(client, body).status_code
+        wanted[status] = wanted.get(status, 0) + 1
+        for path in ("/health", "/health/live"):
+            client.get(path)
+    settles_at(client, wanted, "after ten requests of four kinds")
 
 
 @requirement("R14")
@@ -424,9 +427,8 @@ def test_an_answer_without_a_model_is_counted(submission, serve):
     client = serve(submission.create_app(submission.ModelAPI(feature_names=NAMES)))
     for number in (1, 2):
         status = post(client, BY_STATUS[200]).status_code
-        assert status == 503, f"a valid request without a model was answered {status}"
         client.get("/health")
-        settles_at(client, {503: number}, f"after {number} request(s) without a model")
+        settles_at(client, {status: number}, f"after {number} request(s) without a model")
 
 
 @requirement("R14")
@@ -441,13 +443,12 @@ def test_a_chunked_body_that_is_too_large_is_counted(submission, serve):
 @requirement("R14")
 def test_simultaneous_answers_are_all_counted(submission, serve):
     client = limited(submission, serve)
-    gate, statuses = threading.Barrier(6), (200, 422, 500, 413, 200, 422)
+    gate = threading.Barrier(6)
 
-    def ask(status):
-        gate.wait()
-        return [post(client, BY_STATUS[status]).status_code for _ in range(10)]
+    def ask(kind):
+        gate.wait(5)
+        return [post(client, BY_STATUS[kind]).status_code for _ in range(10)]
 
     with ThreadPoolExecutor(6) as pool:
-        seen = [status for answers in pool.map(ask, statuses) for status in answers]
-    assert sorted(seen) == sorted(statuses * 10), "simultaneous requests were not answered as they are one by one"
-    settles_at(client, {200: 20, 422: 20, 413: 10, 500: 10}, "after 60 simultaneous requests")
+        seen = [status for answers in pool.map(ask, (200, 422, 500, 413, 200, 422)) for status in answers]
+    settles_at(client, dict(Counter(seen)), "after 60 simultaneous requests")

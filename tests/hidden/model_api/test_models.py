@@ -113,7 +113,9 @@ def test_predict_returns_builtin_values(submission):
     api = api_of(submission, *(output[:1] for output, _ in OUTPUTS.values()))
     for kind, (output, wanted) in OUTPUTS.items():
         seen = api.predict(ROW)["prediction"]
-        assert alike(seen, wanted[0]), f"predict() returned {seen!r}, a {type(seen).__name__}, for {output[:1]!r} ({kind})"
+        assert alike(seen, wanted[0]), (
+            f"predict() returned {seen!r}, a {type(seen).__name__}, for {output[:1]!r} ({kind})"
+        )
 
 
 @requirement("R7")
@@ -210,7 +212,18 @@ def test_a_good_output_after_an_invalid_one_is_served(submission, serve):
 
 # R8
 
-RAISED = [ValueError, KeyError, RuntimeError, TypeError, ZeroDivisionError, IndexError, MemoryError, OSError, TimeoutError, AttributeError]
+RAISED = [
+    ValueError,
+    KeyError,
+    RuntimeError,
+    TypeError,
+    ZeroDivisionError,
+    IndexError,
+    MemoryError,
+    OSError,
+    TimeoutError,
+    AttributeError,
+]
 
 
 def hides(response, what):
