@@ -338,6 +338,12 @@ def test_a_bad_setting_is_a_value_error(box, seed, settings):
 
 
 @requirement("R2")
+def test_a_refusal_is_a_value_error(box, seed):
+    with pytest.raises(ValueError, match="(?i)class"):
+        train(box, plain(seed=seed).assign(target=0))
+
+
+@requirement("R2")
 def test_rows_without_target_are_dropped_and_counted(box, seed):
     data = customers(seed=seed)
     gone = list(data.index[3:20])
@@ -652,6 +658,8 @@ def test_text_of_held_out_rows_does_not_reach_a_linear_model(box, seed):
     data, probe = customers(seed=seed), customers(50, seed=seed + 1)[FEATURES]
     before = train(box, data, options={"C": 0.1})
     other = data.copy()
+    other.loc[sides(before)[1], "city"] = "Oslo"
+    assert_same_model(before, train(box, other, options={"C": 0.1}), probe, "every held-out row got the city Oslo")
     other.loc[sides(before)[1], "city"] = [f"new-{place % 9}" for place in range(len(sides(before)[1]))]
     after = train(box, other, options={"C": 0.1})
     assert_same_model(before, after, probe, "held-out rows got cities unknown elsewhere")
@@ -753,6 +761,15 @@ def test_noise_with_many_columns_stays_noise(box, seed):
     claimed, tuned = result["metrics"]["balanced_accuracy"], result["cv_results"][0]["mean"]
     assert claimed < 0.66, f"labels are pure noise, and metrics claim a balanced accuracy of {claimed:.3f}"
     assert tuned < 0.66, f"labels are pure noise, and cross-validation claims a balanced accuracy of {tuned:.3f}"
+
+
+@requirement("R5")
+def test_noise_with_a_rare_class_stays_noise(box, seed):
+    data = plain(480, seed=seed, columns=4, signal=0.0, positives=0.2)
+    result = train(box, data, kind="tree", options={"random_state": 0})
+    claimed, tuned = result["metrics"]["balanced_accuracy"], result["cv_results"][0]["mean"]
+    assert claimed < 0.75, f"labels are pure noise with 20 % ones, and metrics claim a balanced accuracy of {claimed:.3f}"
+    assert tuned < 0.66, f"labels are pure noise with 20 % ones, and cross-validation claims {tuned:.3f}"
 
 
 # R6
@@ -940,9 +957,14 @@ def test_the_callers_frames_stay_as_they_were(box, seed, role):
         left = box.props.frames_after_run(box.submission, data.copy(), None if given is None else given.copy(), config)
         for name, frame, now in (("data", data, left[0]), ("test_data", given, left[1])):
             if frame is not None:
-                same = list(now.columns) == list(frame.columns) and list(now.index) == list(frame.index) and (
-                    list(map(str, now.dtypes)) == list(map(str, frame.dtypes)) and now.equals(frame))
-                assert same, f"after the run the caller's {name} has changed (values, columns, dtypes, index or order)"
+                assert contents(now) == contents(frame), (
+                    f"after the run the caller's {name} has changed (values, columns, dtypes, index or order)")
+
+
+def contents(frame):
+    """Return all that a frame holds, in plain values; missing ones as None."""
+    return [list(frame.index)] + [(name, str(frame[name].dtype), [None if pd.isna(value) else value for value in frame[name]])
+                                  for name in frame.columns]
 
 
 # R8
@@ -1239,6 +1261,14 @@ def test_an_unset_random_state_becomes_the_seed(box, seed):
 
 
 @requirement("R10")
+def test_the_callers_estimator_keeps_its_random_state(box, seed):
+    estimator = box.props.estimator("tree", {"max_features": 1})
+    train(box, customers(seed=seed), kind=None, estimator=estimator, param_grid={"max_depth": [2, 3]}, seed=5)
+    found = estimator.get_params()
+    assert found["random_state"] is None, f"the run set random_state = {found['random_state']!r} on the caller's own estimator"
+
+
+@requirement("R10")
 @pytest.mark.parametrize("settings", [{}, {"group_col": "ident"}, {"time_col": "ident"}, {"seed": 9, "kind": "forest"}])
 def test_the_states_of_the_global_generators_are_left_alone(box, seed, settings):
     data = customers(seed=seed)
@@ -1322,6 +1352,15 @@ def test_the_improvement_over_the_baseline_counts(box, seed, metric):
             assert len(shelf.calls) == 1, f"{metric} leads by {lead:.4f}, min_improvement is {wanted:.4f}, not registered"
         else:
             assert_refused(result, shelf, f"{metric} leads by {lead:.4f}, min_improvement is {wanted:.4f}")
+
+
+@requirement("R11")
+def test_the_improvement_is_not_asked_over_the_champion(box, seed):
+    data = customers(seed=seed, noise=0.2)
+    ours = train(box, data)["metrics"]["balanced_accuracy"]
+    shelf = Shelf({"version": 1, "metrics": {"balanced_accuracy": ours - 0.01}})
+    result = train(box, data, registry=shelf, min_improvement=0.1)
+    assert len(shelf.calls) == 1, f"0.01 above the champion and far above the baseline: not registered, {result['reason']!r}"
 
 
 @requirement("R11")
