@@ -1,4 +1,4 @@
-"""`or` stands where `is None` should, so the timestamp 0.0 and the label 0 get lost.  Fails: R1, R2, R3, R4, R5, R6, R8, R9, R10, R11."""
+"""`or` stands where `is None` should, so the timestamp 0.0 and the label 0 get lost.  Fails: R1, R2, R4, R5, R6, R8, R9, R10, R11."""
 
 import copy
 import heapq

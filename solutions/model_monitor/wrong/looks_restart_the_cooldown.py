@@ -1,4 +1,4 @@
-"""Each look restarts the cooldown, so a watched condition never reminds.  Fails: R9."""
+"""Each look restarts the cooldown, so a watched condition never reminds.  Fails: R9, R10."""
 
 import copy
 import heapq

@@ -1,4 +1,4 @@
-"""The monitor reads time.time() and leaves the clock that it was given alone.  Fails: R1, R8, R9, R10."""
+"""The monitor reads time.time() and leaves the clock that it was given alone.  Fails: R1, R2, R5, R6, R8, R9, R10."""
 
 import copy
 import heapq

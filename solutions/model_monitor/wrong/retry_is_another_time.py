@@ -1,4 +1,4 @@
-"""A retry is compared by the time of its call, so each retry is refused.  Fails: R6, R11."""
+"""A retry is compared by the time of its call, so each retry is refused.  Fails: R6."""
 
 import copy
 import heapq
