@@ -7,6 +7,7 @@ or the object again). The decoder is written for a hostile peer: it knows the va
 import collections
 import datetime
 import decimal
+import keyword
 import pathlib
 import re
 import sys
@@ -102,7 +103,7 @@ class _Encoder:
         if issubclass(type(value), numpy.ndarray):
             return self.ext(ARRAY, tables.array_parts(numpy, value, self.buffer))
         parts = tables.scalar_parts(numpy, value)
-        return self.ext(SCALAR, parts) if parts is not None else value.item()
+        return self.ext(SCALAR, parts) if parts is not None else self._builtin(tables.plain_scalar(numpy, value))
 
     def _pandas(self, pandas: Any, kind: type, value: Any) -> Any:
         if issubclass(kind, pandas.DataFrame):
@@ -126,15 +127,23 @@ class _Encoder:
             return self.ext(RECORD, [kind.__name__, list(fields), list(tuple.__iter__(value))])
         for base in (str, int, float, bytes):
             if issubclass(kind, base):
-                return base.__getnewargs__(value)[0] if base is not int else int.__add__(value, 0)
+                return self._builtin(base.__getnewargs__(value)[0] if base is not int else int.__add__(value, 0))
         if issubclass(kind, dict):
             return dict(dict.items(value))
         collection: Any = next(base for base in (list, tuple, set, frozenset) if issubclass(kind, base))
-        return collection(collection.__iter__(value))
+        return self._builtin(collection(collection.__iter__(value)))
+
+    def _builtin(self, value: Any) -> Any:
+        """Give a builtin to msgpack in a form that it knows: it asks for help with a value only once."""
+        known = type(value) not in _ENCODERS or (type(value) is int and -(1 << 63) <= value < 1 << 64)
+        return value if known else _ENCODERS[type(value)](self, value)
 
 
 def _encode_int(encoder: _Encoder, value: int) -> Any:
-    return msgpack.ExtType(BIG_INT, value.to_bytes((value.bit_length() + 8) // 8, "big", signed=True))
+    size = (value.bit_length() + 8) // 8
+    if size > MAX_INT_BYTES:
+        raise WireError("an integer is too large to cross")
+    return msgpack.ExtType(BIG_INT, value.to_bytes(size, "big", signed=True))
 
 
 def _encode_date(encoder: _Encoder, value: Any) -> Any:
@@ -155,7 +164,7 @@ _ENCODERS: dict[type, Callable[[_Encoder, Any], Any]] = {
     datetime.timedelta: lambda encoder, value: encoder.ext(
         WHEN, ["timedelta", value.days, value.seconds, value.microseconds]
     ),
-    decimal.Decimal: lambda encoder, value: encoder.ext(DECIMAL, str(value)),
+    decimal.Decimal: lambda encoder, value: encoder.ext(DECIMAL, str(_mild(value))),
     type(type.__dict__): lambda encoder, value: dict(value),  # mappingproxy
     **dict.fromkeys(_LISTS, lambda encoder, value: list(value)),
 }
@@ -189,6 +198,8 @@ class _Decoder:
                 raise WireError("an integer is too large to cross")
             return int.from_bytes(data, "big", signed=True)
         value = self.unpack(data)
+        if code in _LISTED and type(value) is not list:  # anything else may be endless, or ask back when it is read
+            raise WireError("a value has the wrong shape")
         if code in REFERENCES:
             return self._from_reference(code, value)
         if code in _PLAIN:
@@ -234,13 +245,20 @@ def _read_when(value: list[Any]) -> Any:
     return datetime.timedelta(*value[1:]) if value[0] == "timedelta" else _DATES[value[0]].fromisoformat(value[1])
 
 
-def _read_decimal(value: str) -> decimal.Decimal:
-    if len(value) > 2000:
+def _read_decimal(value: Any) -> decimal.Decimal:
+    if type(value) is not str or len(value) > 2000:
         raise WireError("a decimal is too long to cross")
-    number = decimal.Decimal(value)
+    return _mild(decimal.Decimal(value))
+
+
+def _mild(number: decimal.Decimal) -> decimal.Decimal:
     if number.is_finite() and abs(number.adjusted()) > 1000:  # int() of it would never end
         raise WireError("a decimal is out of range")
     return number
+
+
+def _is_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None and not keyword.iskeyword(name)
 
 
 _records: dict[tuple[str, ...], type] = {}
@@ -250,7 +268,7 @@ def _read_record(value: list[Any]) -> Any:
     name, fields, values = value
     key = (name, *fields)
     if key not in _records:
-        if len(_records) >= MAX_CACHED_RECORDS or len(fields) > 100 or not all(_NAME.fullmatch(part) for part in key):
+        if len(_records) >= MAX_CACHED_RECORDS or len(fields) > 100 or not all(map(_is_name, key)):
             return tuple(values)
         _records[key] = collections.namedtuple(name, fields)
     made: Any = _records[key]
@@ -267,3 +285,4 @@ _PLAIN: dict[int, Callable[[Any], Any]] = {
     PATH: pathlib.PurePosixPath,
     RECORD: _read_record,
 }
+_LISTED = {TUPLE, SET, FROZENSET, COMPLEX, WHEN, RECORD, ARRAY, SCALAR, FRAME, SERIES, INDEX, PANDAS_WHEN, *REFERENCES}
