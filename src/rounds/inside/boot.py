@@ -1,6 +1,7 @@
 """The first thing that runs in the sandbox: `python boot.py SETTINGS`.
 
-It makes this folder importable as `rounds_inside` (the kit itself is not here) and hands over to the zygote.
+It makes this folder importable as `rounds_inside` (the kit itself is not here) and hands over to the zygote, or in a
+container to the end of the relay there, which starts the zygote in turn.
 """
 
 import importlib.util
@@ -28,8 +29,11 @@ def boot() -> None:
         os.environ.pop(name, None)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
-    zygote = importlib.import_module("rounds_inside.zygote")
-    zygote.main(settings, socket.socket(fileno=settings["control"]))
+    if "control" in settings:
+        zygote = importlib.import_module("rounds_inside.zygote")
+        zygote.main(settings, socket.socket(fileno=settings["control"]))
+    else:
+        importlib.import_module("rounds_inside.relay_end").main(settings)
 
 
 if __name__ == "__main__":

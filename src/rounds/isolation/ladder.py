@@ -4,14 +4,20 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 
+from rounds.bridge.failures import SandboxFailure, SubmissionFailure
 from rounds.bridge.session import Session
 from rounds.errors import BadInput, IsolationUnavailable
 from rounds.isolation import wall
-from rounds.isolation.rungs import LETTERS, RUNGS, Rung
+from rounds.isolation.rungs import CONTAINERS, LETTERS, RUNGS, Rung
 from rounds.isolation.zygote import Zygote, ZygoteError
 from rounds.report import IsolationRecord
 
+BUILD = "docker build -t rounds-sandbox --target sandbox -f docker/Dockerfile ."
 FIXES = (
+    ("no docker command", f"install Docker, then: {BUILD}"),
+    ("no Docker engine", "start Docker (Docker Desktop, or: sudo systemctl start docker)"),
+    ("no image", BUILD),
+    ("another version", BUILD),
     ("uid map", "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile for bwrap"),
     ("new namespace", "allow user namespaces (docker run --security-opt seccomp=unconfined), or grade on the host"),
     ("no bubblewrap", "install bubblewrap (apt-get install bubblewrap)"),
@@ -20,8 +26,9 @@ FIXES = (
 
 def attempts(want: str | None) -> Iterator[tuple[Rung, str | None]]:
     """List what to try, strongest first; `want` names one rung."""
-    for rung in RUNGS:
-        if want is None or rung.letter == want:
+    linux = sys.platform.startswith("linux")
+    for rung in (*RUNGS, *CONTAINERS) if linux else (*CONTAINERS, *RUNGS):
+        if rung.letter == want or (want is None and rung.container is not linux):
             yield from ((rung, bwrap) for bwrap in (wall.bubblewraps() if rung.bwrap else [None]))
 
 
@@ -33,12 +40,13 @@ class Climb:
 
     def __init__(self, modules: Sequence[str], *, want: str | None = None, require: str | None = None) -> None:
         for letter in (want, require):
-            if letter is not None and letter not in LETTERS:
+            if letter is not None and letter not in (*LETTERS, CONTAINERS[0].letter):
                 raise BadInput(f"there is no isolation rung {letter!r}.", hint=f"Choose one of {', '.join(LETTERS)}.")
         self._modules = modules
         self._demanded = require or want or LETTERS[-1]
-        self._reasons = [] if wall.bubblewraps() else ["no bubblewrap on this machine"]
-        self._attempts = [pair for pair in attempts(want) if require is None or pair[0].letter <= require]
+        climbs = sys.platform.startswith("linux") and want != CONTAINERS[0].letter
+        self._reasons = ["no bubblewrap on this machine"] if climbs and not wall.bubblewraps() else []
+        self._attempts = [pair for pair in attempts(want) if require is None or pair[0].reaches(require)]
         self._begun = self._begin()
 
     def _begin(self) -> Zygote | None:
@@ -54,7 +62,8 @@ class Climb:
             try:
                 prove(zygote)
             except ZygoteError as error:
-                self._reasons.append(f"{zygote.rung.letter}: {error}")
+                reason = f"{zygote.rung.letter}: {error}"
+                self._reasons += [reason] if reason not in self._reasons else []
                 self._begun = self._begin()
             else:
                 return zygote, record(zygote.rung, self._reasons)
@@ -95,7 +104,7 @@ def probe(zygote: Zygote) -> list[str]:
         session = Session(zygote, {"seconds": 20.0})
         try:
             found = session.request("probe", [secret.name], {})
-        except Exception as error:
+        except (Exception, SubmissionFailure, SandboxFailure) as error:
             said = session.output.decode("utf-8", "replace")
             return [f"did not answer ({error} {said})"]
         finally:
@@ -116,8 +125,6 @@ def record(rung: Rung, reasons: Sequence[str] = ()) -> IsolationRecord:
 
 
 def fix_for(reasons: Sequence[str]) -> str:
-    if not sys.platform.startswith("linux"):
-        return "grade in the container: rounds grade --isolation container"
     return next((fix for sign, fix in FIXES if any(sign in reason for reason in reasons)), "")
 
 

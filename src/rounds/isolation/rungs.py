@@ -18,6 +18,7 @@ class Rung:
 
     letter: str
     summary: str
+    container: bool = False
     bwrap: bool = False
     namespaces: bool = False
     landlock: bool = False
@@ -25,6 +26,11 @@ class Rung:
     protects: tuple[str, ...] = ()
     exposes: tuple[str, ...] = ()
     forbids: tuple[str, ...] = ()
+    counts_as: str = ""  # beside the ladder: the lettered rung whose demands it meets
+
+    def reaches(self, letter: str) -> bool:
+        """Say whether this is at least the rung `letter`."""
+        return self.letter == letter or (self.counts_as or self.letter) <= letter
 
 
 _FORBIDDEN = (
@@ -37,6 +43,7 @@ _FORBIDDEN = (
     "keeps capabilities",
 )
 _SHARED_KERNEL = "a fault in the kernel itself"
+_CONTAINER_KERNEL = "a fault in the kernel that the containers share, or in the container engine"
 
 RUNGS = (
     Rung(
@@ -91,6 +98,30 @@ RUNGS = (
 )
 LETTERS = tuple(rung.letter for rung in RUNGS)
 
+CONTAINERS = (  # beside the ladder: by request, and where there is no Linux to climb on
+    Rung(
+        "container",
+        "a container without network around all tests, a Landlock domain for each, seccomp, limits",
+        container=True,
+        landlock=True,
+        seccomp=True,
+        protects=(FILES, NETWORK, WRITES, PROCESSES, MEMORY, KERNEL, VERDICTS),
+        exposes=("a submission may leave a process behind until the grading ends", _CONTAINER_KERNEL),
+        forbids=_FORBIDDEN,
+        counts_as="B",
+    ),
+    Rung(
+        "container",
+        "a container without network around all tests, seccomp, limits",
+        container=True,
+        seccomp=True,
+        protects=(FILES, NETWORK, MEMORY, KERNEL, VERDICTS),
+        exposes=("a submission can disturb the tests of others that are graded in the same run", _CONTAINER_KERNEL),
+        forbids=tuple(name for name in _FORBIDDEN if name not in ("sees other processes", "writes outside its folder")),
+        counts_as="D",
+    ),
+)
+
 
 def rung_named(letter: str) -> Rung:
-    return next(rung for rung in RUNGS if rung.letter == letter)
+    return next(rung for rung in (*RUNGS, *CONTAINERS) if rung.letter == letter)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rounds.isolation import staging, wall
+from rounds.isolation import relay, staging, wall
 from rounds.isolation.rungs import Rung
 
 FIRST_USER, USERS = 61184, 4000  # a range that systemd keeps for users that come and go
@@ -69,9 +69,11 @@ class Zygote:
             "namespaces": self.rung.namespaces,
             "landlock": self.rung.landlock,
             "seccomp": self.rung.seccomp,
-            "readable": [] if self.bwrap else wall.readable_trees(),
+            "readable": [] if self.bwrap or self.rung.container else wall.readable_trees(),
             "keep": [],
         }
+        if self.rung.container:
+            return relay.command(settings, self.hash_seed)
         if self.bwrap:
             settings["readable"] = ["/usr", "/lib", "/lib64", "/bin", "/etc", "/rounds", "/dev", *_foreign_trees()]
             settings["keep"] = [tree for tree in _foreign_trees() if tree.startswith("/tmp/")]

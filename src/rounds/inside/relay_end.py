@@ -1,0 +1,130 @@
+"""The container's end of the relay, and its first process: `python boot.py SETTINGS`, where no control socket is named.
+
+It starts an ordinary zygote beside itself and plays the judge to it: makes the sockets and pipes that an order comes
+with, keeps their other ends, and moves bytes between those and its standard streams. A server's socket has no name
+that another submission could use: it is unlinked at once and reached through a descriptor.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from . import landlock, streams
+from .streams import BrokenRelay, Kind
+from .syscalls import prctl
+
+PR_SET_DUMPABLE = 4
+MAX_WORD = 60000
+HERE = Path(__file__).resolve().parent
+DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
+READABLE = ("/usr", "/lib", "/lib64", "/bin", "/etc", sys.prefix, sys.base_prefix, str(HERE), *DEVICES)
+CONNECT = struct.Struct("!IB")
+
+
+class InnerEnd(streams.Relay):
+    """The end that stands between the pipes to the host and the zygote."""
+
+    def __init__(self, source: int, sink: int, control: socket.socket) -> None:
+        super().__init__(source, sink)
+        self.control = control
+        self.servers: dict[int, list[int]] = {}  # by the number of a child's line: what to connect to
+        self.watch(control.fileno(), self.pass_word_up)
+
+    def pass_word_up(self) -> None:
+        word = self.control.recv(MAX_WORD)
+        if not word:
+            raise BrokenRelay("the zygote ended")
+        self.send(0, Kind.READY, word)
+
+    def order(self, number: int, kind: Kind, payload: bytes) -> None:
+        if kind is Kind.SPAWN:
+            self.spawn(number, json.loads(payload))
+        elif kind is Kind.CONNECT:
+            self.connect(number, *CONNECT.unpack(payload))
+        else:
+            super().order(number, kind, payload)
+
+    def spawn(self, number: int, order: dict[str, Any]) -> None:
+        """Order a child; its output, channel and line become the next three streams."""
+        output, far_output = os.pipe()
+        channel, far_channel = socket.socketpair()
+        line, far_line = socket.socketpair()
+        servers = [_nameless_listener() for _ in range(order.pop("servers"))]
+        descriptors = [far_line.fileno(), far_output, far_channel.fileno(), *(made.fileno() for made, _ in servers)]
+        socket.send_fds(self.control, [json.dumps(order).encode()], descriptors)
+        os.close(far_output)
+        for end in (far_channel, far_line, *(made for made, _ in servers)):
+            end.close()
+        self.add(number, output, writes=False)
+        self.add(number + 1, channel)
+        self.add(number + 2, line)
+        self.servers[number + 2] = [place for _, place in servers]
+
+    def connect(self, number: int, line: int, which: int) -> None:
+        connection = socket.socket(socket.AF_UNIX)
+        with contextlib.suppress(OSError, LookupError):  # then the stream ends as soon as it is there
+            connection.connect(f"/proc/self/fd/{self.servers[line][which]}")
+        self.add(number, connection)
+
+    def ended(self, number: int) -> None:
+        """The judge let go of a child's line: nobody will connect to its servers any more."""
+        for place in self.servers.pop(number, ()):
+            os.close(place)
+
+
+def _nameless_listener() -> tuple[socket.socket, int]:
+    made, path = socket.socket(socket.AF_UNIX), Path(f"/tmp/listener-{os.getpid()}")
+    made.bind(str(path))
+    made.listen(128)
+    place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    path.unlink()
+    return made, place
+
+
+def start_zygote(settings: dict[str, Any], far: socket.socket) -> "subprocess.Popen[bytes]":
+    """Start the zygote with walls of the container's own; its words go to standard error."""
+    variables = {**os.environ, **settings.pop("environment")}
+    settings |= {"control": far.fileno(), "readable": list(READABLE), "keep": []}
+    command = [sys.executable, "-B", str(HERE / "boot.py"), json.dumps(settings)]
+    return subprocess.Popen(command, env=variables, stdin=subprocess.DEVNULL, stdout=2, pass_fds=[far.fileno()])
+
+
+def fingerprint() -> str:
+    """Return one hash over the code that runs inside: both ends of the relay must have it from the same kit."""
+    digest = hashlib.sha256()
+    for path in sorted(HERE.glob("*.py")):
+        digest.update(f"{path.name}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def main(settings: dict[str, Any]) -> None:
+    """Serve until the host hangs up."""
+    if settings.pop("inside") != fingerprint():
+        sys.exit("the image holds another version of the kit: build it again")
+    if settings["landlock"] and not landlock.version():
+        sys.exit("the container's kernel has no Landlock")
+    prctl(PR_SET_DUMPABLE, 0)  # no submission looks into this process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    source, sink = os.dup(0), os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    control, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    zygote = start_zygote(settings, far)
+    far.close()
+    end = InnerEnd(source, sink, control)
+    try:
+        while True:
+            end.turn()
+    except BrokenRelay as reason:
+        end.close()
+        control.close()
+        zygote.kill()
+        sys.exit(None if "hung up" in str(reason) else str(reason))
