@@ -29,7 +29,7 @@ class ModelMonitor:
     def __init__(
         self,
         *,
-        rules: AlertRules = AlertRules(),  # noqa: B008 (frozen)
+        rules: AlertRules = AlertRules(),
         clock: Callable[[], float] = time.time,
         max_records: int = 100_000,
     ) -> None:
@@ -55,9 +55,7 @@ class ModelMonitor:
         """Return n, n_unlabelled, accuracy, precision, recall and f1 over the newest labelled predictions."""
         raise NotImplementedError
 
-    def detect_data_drift(
-        self, new_data: pd.DataFrame, reference_data: pd.DataFrame, threshold: float = 0.05
-    ) -> dict:
+    def detect_data_drift(self, new_data: pd.DataFrame, reference_data: pd.DataFrame, threshold: float = 0.05) -> dict:
         """Compare each column of two frames; threshold is the family-wise level."""
         raise NotImplementedError
 

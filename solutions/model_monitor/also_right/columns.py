@@ -1,5 +1,6 @@
 """Columns instead of records: parallel arrays keyed by row number, numpy for windows, scikit-learn for scores."""
 
+import contextlib
 import copy
 import math
 import time
@@ -35,7 +36,7 @@ NAMES = "accuracy", "precision", "recall", "f1"
 class ModelMonitor:
     """Keep one dict per column; the keys are row numbers that only grow."""
 
-    def __init__(self, *, rules=AlertRules(), clock=time.time, max_records=100_000):  # noqa: B008
+    def __init__(self, *, rules=AlertRules(), clock=time.time, max_records=100_000):
         self._rules, self._clock, self._capacity = rules, clock, max_records
         self._ids, self._rows, self._features, self._values, self._labels, self._stamps = {}, {}, {}, {}, {}, {}
         self._pending = {}
@@ -119,7 +120,10 @@ class ModelMonitor:
         binary = all(value in (0, 1) for value in y_pred + y_true)
         how = {"average": "binary", "pos_label": 1} if binary else {"average": "macro"}
         found = [sk.accuracy_score(y_true, y_pred)]
-        found += [score(y_true, y_pred, zero_division=0, **how) for score in (sk.precision_score, sk.recall_score, sk.f1_score)]
+        found += [
+            score(y_true, y_pred, zero_division=0, **how)
+            for score in (sk.precision_score, sk.recall_score, sk.f1_score)
+        ]
         return {"n": len(rows), "n_unlabelled": newer} | {name: float(x) for name, x in zip(NAMES, found, strict=True)}
 
     def detect_data_drift(self, new_data, reference_data, threshold=0.05):
@@ -149,8 +153,16 @@ class ModelMonitor:
             self._open[kind] = now if holds else None
             state = "firing" if holds else "resolved"
             alerts.append(
-                dict(type=kind, severity="error" if holds else "ok", state=state, message=f"{kind} {state}",
-                     value=value, threshold=threshold, n=n, timestamp=now)  # fmt: skip
+                {
+                    "type": kind,
+                    "severity": "error" if holds else "ok",
+                    "state": state,
+                    "message": f"{kind} {state}",
+                    "value": value,
+                    "threshold": threshold,
+                    "n": n,
+                    "timestamp": now,
+                }
             )
 
         rows, _ = self._window(rules.window_size)
@@ -195,8 +207,16 @@ class ModelMonitor:
 class AdvancedModelMonitor:
     """Feed the collaborators in turn; each step is a generator of alerts that may break off."""
 
-    def __init__(self, performance_tracker, drift_detector, business_metrics, *, alert_sink, business_threshold,
-                 drift_batch_size=500):  # fmt: skip
+    def __init__(
+        self,
+        performance_tracker,
+        drift_detector,
+        business_metrics,
+        *,
+        alert_sink,
+        business_threshold,
+        drift_batch_size=500,
+    ):
         self._tracker, self._detector, self._metrics = performance_tracker, drift_detector, business_metrics
         self._sink, self._threshold, self._size = alert_sink, business_threshold, drift_batch_size
         self._seen, self._below, self._errors = [], False, 0
@@ -256,8 +276,6 @@ def monitor_system_health(sources, thresholds, alert_sink):
         except Exception:
             answer[name], alert["type"] = None, "metric_unavailable"
         if alert["type"]:
-            try:
+            with contextlib.suppress(Exception):
                 alert_sink(alert)
-            except Exception:
-                pass
     return answer

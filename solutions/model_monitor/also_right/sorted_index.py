@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+
 @dataclass(frozen=True)
 class AlertRules:
     """Say when a monitor alerts."""
@@ -36,7 +37,7 @@ class ModelMonitor:
     def __init__(
         self,
         *,
-        rules: AlertRules = AlertRules(),  # noqa: B008
+        rules: AlertRules = AlertRules(),
         clock: Callable[[], float] = time.time,
         max_records: int = 100_000,
     ) -> None:
@@ -130,9 +131,7 @@ class ModelMonitor:
         table = Counter((self.rows[key]["prediction"], self.rows[key]["actual"]) for key in keys)
         return metrics | {"n_unlabelled": newer - len(keys)} | scores(table)
 
-    def detect_data_drift(
-        self, new_data: pd.DataFrame, reference_data: pd.DataFrame, threshold: float = 0.05
-    ) -> dict:
+    def detect_data_drift(self, new_data: pd.DataFrame, reference_data: pd.DataFrame, threshold: float = 0.05) -> dict:
         """Compare each column of two frames with the asymptotic Kolmogorov distribution."""
         p_values = {str(name): kolmogorov_p(new_data[name], reference_data[name]) for name in new_data.columns}
         tested = sum(p is not None for p in p_values.values())
@@ -155,7 +154,9 @@ class ModelMonitor:
             state = self.machines[kind].send((found.pop("holds"), now))
             if state:
                 text = f"{kind}: {found['value']:.3f} (limit {found['threshold']:.3f})"
-                alerts.append({"type": kind, "state": state, "severity": "high", "message": text, "timestamp": now, **found})
+                alerts.append(
+                    {"type": kind, "state": state, "severity": "high", "message": text, "timestamp": now, **found}
+                )
         return alerts
 
     def judge_accuracy(self) -> dict | None:
@@ -167,7 +168,12 @@ class ModelMonitor:
         accuracy = right / len(keys)
         holds = rules.baseline_accuracy - accuracy > rules.max_drop
         holds = holds and lower_tail(right, len(keys), rules.baseline_accuracy) < rules.alpha
-        return {"holds": holds, "value": accuracy, "threshold": rules.baseline_accuracy - rules.max_drop, "n": len(keys)}
+        return {
+            "holds": holds,
+            "value": accuracy,
+            "threshold": rules.baseline_accuracy - rules.max_drop,
+            "n": len(keys),
+        }
 
     def judge_silence(self, now: float) -> dict | None:
         limit = self.rules.max_silence_s

@@ -1,5 +1,6 @@
 """A database in memory: windows are queries, eviction is a delete; Cramér-von Mises with Bonferroni for drift."""
 
+import contextlib
 import math
 import pickle
 import sqlite3
@@ -14,11 +15,13 @@ from scipy.stats import binomtest, cramervonmises_2samp
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
 SCHEMA = """
-CREATE TABLE prediction (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, features BLOB, value, label, stamp REAL);
+CREATE TABLE prediction (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, features BLOB, value, label,
+                         stamp REAL);
 CREATE INDEX by_time ON prediction (stamp, seq);
 CREATE INDEX labelled_by_time ON prediction (stamp, seq) WHERE label IS NOT NULL;
 CREATE TABLE waiting (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, label);
 """
+
 
 @dataclass(frozen=True)
 class AlertRules:
@@ -38,7 +41,9 @@ class AlertRules:
 class ModelMonitor:
     """Hold the latest predictions in SQLite."""
 
-    def __init__(self, *, rules: AlertRules = AlertRules(), clock: Callable[[], float] = time.time, max_records: int = 100_000) -> None:  # noqa: B008, E501
+    def __init__(
+        self, *, rules: AlertRules = AlertRules(), clock: Callable[[], float] = time.time, max_records: int = 100_000
+    ) -> None:
         self.rules, self.clock, self.max_records = rules, clock, max_records
         self.db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         self.db.executescript(SCHEMA)
@@ -49,8 +54,15 @@ class ModelMonitor:
     def one(self, query: str, *values: Any) -> Any:
         return self.db.execute(query, values).fetchone()
 
-    def log_prediction(self, features: Mapping[str, Any], prediction: Any, actual: Any = None, *,
-                       prediction_id: str | None = None, timestamp: float | None = None) -> str:
+    def log_prediction(
+        self,
+        features: Mapping[str, Any],
+        prediction: Any,
+        actual: Any = None,
+        *,
+        prediction_id: str | None = None,
+        timestamp: float | None = None,
+    ) -> str:
         """Store one prediction and return its id."""
         if prediction_id is None:
             prediction_id = str(uuid.uuid4())
@@ -58,13 +70,17 @@ class ModelMonitor:
         if known is not None:
             return self.repeated(prediction_id, known, features, prediction, actual, timestamp)
         now = self.clock()
-        waiting = self.one("DELETE FROM waiting WHERE id = ? RETURNING label", prediction_id) if self.n_waiting else None
+        waiting = (
+            self.one("DELETE FROM waiting WHERE id = ? RETURNING label", prediction_id) if self.n_waiting else None
+        )
         if waiting is not None:
             self.n_waiting -= 1
         label = waiting[0] if waiting is not None and actual is None else actual
         stamp = now if timestamp is None else timestamp
-        self.db.execute("INSERT INTO prediction (id, features, value, label, stamp) VALUES (?, ?, ?, ?, ?)",
-                        (prediction_id, pickle.dumps(dict(features)), prediction, label, stamp))
+        self.db.execute(
+            "INSERT INTO prediction (id, features, value, label, stamp) VALUES (?, ?, ?, ?, ?)",
+            (prediction_id, pickle.dumps(dict(features)), prediction, label, stamp),
+        )
         self.arrival = now
         self.held += 1
         if self.held > self.max_records:
@@ -73,7 +89,9 @@ class ModelMonitor:
             self.dropped += 1
         return prediction_id
 
-    def repeated(self, prediction_id: str, known: tuple, features: Mapping, prediction: Any, actual: Any, timestamp: Any) -> str:  # noqa: E501
+    def repeated(
+        self, prediction_id: str, known: tuple, features: Mapping, prediction: Any, actual: Any, timestamp: Any
+    ) -> str:
         blob, value, label, stamp = known
         if canonical(pickle.loads(blob)) != canonical(features) or value != prediction:
             raise ValueError(f"{prediction_id} was logged with another content")
@@ -99,7 +117,8 @@ class ModelMonitor:
         return False
 
     def window(self, size: int) -> list[tuple]:
-        query = "SELECT value, label, stamp, seq FROM prediction WHERE label IS NOT NULL ORDER BY stamp DESC, seq DESC LIMIT ?"
+        query = """SELECT value, label, stamp, seq FROM prediction WHERE label IS NOT NULL
+                   ORDER BY stamp DESC, seq DESC LIMIT ?"""
         return self.db.execute(query, (size,)).fetchall()
 
     def calculate_performance_metrics(self, window_size: int = 100) -> dict:
@@ -134,9 +153,11 @@ class ModelMonitor:
     def generate_alerts(self) -> list[dict]:
         """Judge the rules now and return the alerts that this call emits."""
         now = self.clock()
-        return [alert for judge in (self.performance, self.no_data, self.label_coverage)
-                if (found := judge(now)) is not None
-                and (alert := self.step(judge.__name__, now, *found)) is not None]
+        return [
+            alert
+            for judge in (self.performance, self.no_data, self.label_coverage)
+            if (found := judge(now)) is not None and (alert := self.step(judge.__name__, now, *found)) is not None
+        ]
 
     def step(self, kind: str, now: float, holds: bool, value: float, threshold: float, n: int) -> dict | None:
         if holds and kind in self.fired and now - self.fired[kind] <= self.rules.cooldown_s:
@@ -146,8 +167,16 @@ class ModelMonitor:
         elif self.fired.pop(kind, None) is None:
             return None
         state = "firing" if holds else "resolved"
-        return {"type": kind, "severity": "page" if holds else "note", "state": state, "value": value,
-                "message": f"{kind} is {state} at {value}", "threshold": threshold, "n": n, "timestamp": now}
+        return {
+            "type": kind,
+            "severity": "page" if holds else "note",
+            "state": state,
+            "value": value,
+            "message": f"{kind} is {state} at {value}",
+            "threshold": threshold,
+            "n": n,
+            "timestamp": now,
+        }
 
     def performance(self, now: float) -> tuple | None:
         baseline, rows = self.rules.baseline_accuracy, self.window(self.rules.window_size)
@@ -189,15 +218,25 @@ class ModelMonitor:
 
 
 def canonical(features: Mapping[str, Any]) -> dict:
-    return {name: "NaN of a float" if isinstance(value, float) and math.isnan(value) else value
-            for name, value in features.items()}
+    return {
+        name: "NaN of a float" if isinstance(value, float) and math.isnan(value) else value
+        for name, value in features.items()
+    }
 
 
 class AdvancedModelMonitor:
     """Feed the collaborators, each behind its own guard."""
 
-    def __init__(self, performance_tracker: Any, drift_detector: Any, business_metrics: Any, *,
-                 alert_sink: Callable[[dict], None], business_threshold: float, drift_batch_size: int = 500) -> None:
+    def __init__(
+        self,
+        performance_tracker: Any,
+        drift_detector: Any,
+        business_metrics: Any,
+        *,
+        alert_sink: Callable[[dict], None],
+        business_threshold: float,
+        drift_batch_size: int = 500,
+    ) -> None:
         self.tracker, self.detector, self.business = performance_tracker, drift_detector, business_metrics
         self.sink, self.floor, self.size = alert_sink, business_threshold, drift_batch_size
         self.rows: list[bytes] = []
@@ -234,8 +273,11 @@ class AdvancedModelMonitor:
         return {"n_errors": self.n_errors}
 
 
-def monitor_system_health(sources: Mapping[str, Callable[[], float]], thresholds: Mapping[str, Mapping[str, float]],
-                          alert_sink: Callable[[dict], None]) -> dict:
+def monitor_system_health(
+    sources: Mapping[str, Callable[[], float]],
+    thresholds: Mapping[str, Mapping[str, float]],
+    alert_sink: Callable[[dict], None],
+) -> dict:
     """Read every source, alert on what is out of bounds or missing, and return {name: value or None}."""
     result, alerts = {}, []
     for name in {*sources, *thresholds}:
@@ -252,8 +294,6 @@ def monitor_system_health(sources: Mapping[str, Callable[[], float]], thresholds
         elif ("min" in limits and value < limits["min"]) or ("max" in limits and value > limits["max"]):
             alerts.append({"type": "threshold", "metric": name, "value": value, "limits": dict(limits)})
     for alert in alerts:
-        try:
+        with contextlib.suppress(Exception):
             alert_sink(alert)
-        except Exception:
-            pass
     return result

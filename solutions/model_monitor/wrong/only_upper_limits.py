@@ -81,7 +81,7 @@ class ModelMonitor:
     def __init__(
         self,
         *,
-        rules: AlertRules = AlertRules(),  # noqa: B008 (frozen)
+        rules: AlertRules = AlertRules(),
         clock: Callable[[], float] = time.time,
         max_records: int = 100_000,
     ) -> None:
@@ -178,9 +178,7 @@ class ModelMonitor:
     def _newest(count: int, records: Iterable[Record]) -> list[Record]:
         return heapq.nlargest(count, records, key=lambda record: record.age_key)
 
-    def detect_data_drift(
-        self, new_data: pd.DataFrame, reference_data: pd.DataFrame, threshold: float = 0.05
-    ) -> dict:
+    def detect_data_drift(self, new_data: pd.DataFrame, reference_data: pd.DataFrame, threshold: float = 0.05) -> dict:
         """Compare each column of two frames by Kolmogorov-Smirnov; Holm's steps hold the family-wise level."""
         p_values = {name: two_sample_p(new_data[name], reference_data[name]) for name in reference_data.columns}
         drifted = rejected_by_holm(p_values, threshold)

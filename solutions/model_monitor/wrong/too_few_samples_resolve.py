@@ -81,7 +81,7 @@ class ModelMonitor:
     def __init__(
         self,
         *,
-        rules: AlertRules = AlertRules(),  # noqa: B008 (frozen)
+        rules: AlertRules = AlertRules(),
         clock: Callable[[], float] = time.time,
         max_records: int = 100_000,
     ) -> None:
@@ -178,9 +178,7 @@ class ModelMonitor:
     def _newest(count: int, records: Iterable[Record]) -> list[Record]:
         return heapq.nlargest(count, records, key=lambda record: record.age_key)
 
-    def detect_data_drift(
-        self, new_data: pd.DataFrame, reference_data: pd.DataFrame, threshold: float = 0.05
-    ) -> dict:
+    def detect_data_drift(self, new_data: pd.DataFrame, reference_data: pd.DataFrame, threshold: float = 0.05) -> dict:
         """Compare each column of two frames by Kolmogorov-Smirnov; Holm's steps hold the family-wise level."""
         p_values = {name: two_sample_p(new_data[name], reference_data[name]) for name in reference_data.columns}
         drifted = rejected_by_holm(p_values, threshold)
@@ -414,7 +412,10 @@ def health_alert(name: str, value: float | None, limits: Mapping[str, float]) ->
     """Return the alert that one metric deserves, if any."""
     if value is None:
         return {"type": "metric_unavailable", "metric": name, "message": f"{name} has no value"}
-    for bound, is_broken in (("min", value < limits.get("min", -math.inf)), ("max", value > limits.get("max", math.inf))):
+    for bound, is_broken in (
+        ("min", value < limits.get("min", -math.inf)),
+        ("max", value > limits.get("max", math.inf)),
+    ):
         if is_broken:
             message = f"{name} is {value}, its {bound} is {limits[bound]}"
             return {"type": "threshold", "metric": name, "message": message, "value": value, "threshold": limits[bound]}

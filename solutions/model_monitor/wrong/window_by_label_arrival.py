@@ -82,7 +82,7 @@ class ModelMonitor:
     def __init__(
         self,
         *,
-        rules: AlertRules = AlertRules(),  # noqa: B008 (frozen)
+        rules: AlertRules = AlertRules(),
         clock: Callable[[], float] = time.time,
         max_records: int = 100_000,
     ) -> None:
@@ -175,7 +175,11 @@ class ModelMonitor:
         if window_size <= 0:
             raise ValueError(f"window_size must be positive, not {window_size}")
         labelled = (record for record in self._records.values() if record.actual is not None)
-        window = heapq.nlargest(window_size, labelled, key=lambda record: (record.labelled_at > record.order + 1, record.labelled_at, record.timestamp))
+        window = heapq.nlargest(
+            window_size,
+            labelled,
+            key=lambda record: (record.labelled_at > record.order + 1, record.labelled_at, record.timestamp),
+        )
         oldest = window[-1].age_key if window else (-math.inf, -1)
         n_unlabelled = sum(record.actual is None and record.age_key > oldest for record in self._records.values())
         counts = {"n": len(window), "n_unlabelled": n_unlabelled}
@@ -185,9 +189,7 @@ class ModelMonitor:
     def _newest(count: int, records: Iterable[Record]) -> list[Record]:
         return heapq.nlargest(count, records, key=lambda record: record.age_key)
 
-    def detect_data_drift(
-        self, new_data: pd.DataFrame, reference_data: pd.DataFrame, threshold: float = 0.05
-    ) -> dict:
+    def detect_data_drift(self, new_data: pd.DataFrame, reference_data: pd.DataFrame, threshold: float = 0.05) -> dict:
         """Compare each column of two frames by Kolmogorov-Smirnov; Holm's steps hold the family-wise level."""
         p_values = {name: two_sample_p(new_data[name], reference_data[name]) for name in reference_data.columns}
         drifted = rejected_by_holm(p_values, threshold)
@@ -422,7 +424,10 @@ def health_alert(name: str, value: float | None, limits: Mapping[str, float]) ->
     """Return the alert that one metric deserves, if any."""
     if value is None:
         return {"type": "metric_unavailable", "metric": name, "message": f"{name} has no value"}
-    for bound, is_broken in (("min", value < limits.get("min", -math.inf)), ("max", value > limits.get("max", math.inf))):
+    for bound, is_broken in (
+        ("min", value < limits.get("min", -math.inf)),
+        ("max", value > limits.get("max", math.inf)),
+    ):
         if is_broken:
             message = f"{name} is {value}, its {bound} is {limits[bound]}"
             return {"type": "threshold", "metric": name, "message": message, "value": value, "threshold": limits[bound]}

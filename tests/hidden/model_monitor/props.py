@@ -63,8 +63,7 @@ def monitor_with_one_reused_dict(advanced, count):
     features = {}
     for i in range(count):
         features["row"] = i
-        features["nested"] = [i] if "nested" not in features else features["nested"]
-        features["nested"][0] = i
+        features.setdefault("nested", [0])[0] = i
         advanced.monitor_prediction(features, 1)
 
 
@@ -115,3 +114,10 @@ def seconds_of_logging(submission, count, max_records):
     monitor = submission.ModelMonitor(clock=ticking_clock(), max_records=max_records)
     seconds = seconds_of(lambda i: monitor.log_prediction({"income": 1.0 * i}, i % 2, 1), count)
     return seconds, monitor.stats()
+
+
+def alerts_of(submission, rules, right, wrong):
+    """Return what a new monitor alerts after so many right and wrong predictions, under a clock that stands still."""
+    monitor = submission.ModelMonitor(rules=rules, clock=lambda: 1_000_000.0)
+    log_all(monitor, [(1, 1, None, None)] * right + [(1, 0, None, None)] * wrong)
+    return monitor.generate_alerts()

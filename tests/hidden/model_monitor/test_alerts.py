@@ -31,7 +31,11 @@ class Watch:
         return self.alerts()
 
     def alerts(self):
-        return [(alert["type"], alert["state"]) for alert in self.monitor.generate_alerts()]
+        return short(self.monitor.generate_alerts())
+
+
+def short(alerts):
+    return [(alert["type"], alert["state"]) for alert in alerts]
 
 
 FIRING, RESOLVED = [("performance", "firing")], [("performance", "resolved")]
@@ -52,11 +56,11 @@ def test_240_of_300_under_a_baseline_of_090_alerts(submission, props):
 @requirement("R8")
 def test_healthy_windows_of_30_hardly_ever_alert(submission, props, seed):
     rng = random.Random(1000 + seed)
+    rules = submission.AlertRules(baseline_accuracy=0.9)
     fired = 0
     for _ in range(200):
         right = sum(rng.random() < 0.9 for _ in range(30))
-        watch = Watch(submission, props, baseline_accuracy=0.9).log(right=right, wrong=30 - right)
-        fired += bool(watch.alerts())
+        fired += bool(props.alerts_of(submission, rules, right, 30 - right))
     assert fired <= 10, f"200 healthy windows of 30 predictions at the baseline of 0.90 gave {fired} alerts"
 
 
@@ -115,16 +119,16 @@ JUDGED = {  # (right, total, rules, fires)
 def test_an_alert_needs_samples_a_drop_and_significance(submission, props, promise):
     for right, total, rules, fires in JUDGED[promise]:
         rules = {"baseline_accuracy": 0.9} | rules
-        watch = Watch(submission, props, **rules).log(right=right, wrong=total - right)
-        expect(watch.alerts(), FIRING if fires else [], f"{right} of {total} right under {rules}")
+        alerts = props.alerts_of(submission, submission.AlertRules(**rules), right, total - right)
+        expect(short(alerts), FIRING if fires else [], f"{right} of {total} right under {rules}")
 
 
 @requirement("R8")
 def test_every_count_of_30_agrees_with_the_exact_tail(submission, props):
     for right in range(14, 31):
-        watch = Watch(submission, props, baseline_accuracy=0.8).log(right=right, wrong=30 - right)
+        alerts = props.alerts_of(submission, submission.AlertRules(baseline_accuracy=0.8), right, 30 - right)
         fires = 0.8 - right / 30 > 0.05 and stats.binom.cdf(right, 30, 0.8) < 0.01
-        expect(watch.alerts(), FIRING if fires else [], f"{right} of 30 right under a baseline of 0.80")
+        expect(short(alerts), FIRING if fires else [], f"{right} of 30 right under a baseline of 0.80")
 
 
 @requirement("R8")
@@ -132,7 +136,9 @@ def test_with_the_default_rules_a_monitor_never_alerts(submission, props):
     watch = Watch(submission, props)
     expect(watch.alerts(), [], "a fresh monitor with the default rules")
     watch.log(wrong=200, unlabelled=200)
-    expect(watch.after(10_000_000), [], "200 wrong predictions, 200 unlabelled ones and silence under the default rules")
+    expect(
+        watch.after(10_000_000), [], "200 wrong predictions, 200 unlabelled ones and silence under the default rules"
+    )
 
 
 @requirement("R8")

@@ -96,7 +96,9 @@ def test_the_detector_is_asked_once_per_full_batch(submission):
     expected = [0] * 4 + [1] * 5 + [2] * 5 + [3] * 3
     assert sizes == expected, f"with batches of 5, the detector had been asked {sizes} times after each of 17 rows"
     rows = [[row(i) for i in range(start, start + 5)] for start in (0, 5, 10)]
-    assert around.batches == rows, f"the batches should be the rows in order, without overlap; they were {around.batches}"
+    assert around.batches == rows, (
+        f"the batches should be the rows in order, without overlap; they were {around.batches}"
+    )
 
 
 @requirement("R12")
@@ -274,7 +276,9 @@ def test_a_failed_check_is_done_with(submission):
     around.fail.clear()
     feed(monitor, 4, start=5)
     expected = [[row(i) for i in range(start, start + 3)] for start in (0, 3, 6)]
-    assert around.batches == expected, f"the first check raised; the batches should be {expected}, and were {around.batches}"
+    assert around.batches == expected, (
+        f"the first check raised; the batches should be {expected}, and were {around.batches}"
+    )
 
 
 @requirement("R12")

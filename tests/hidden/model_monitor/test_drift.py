@@ -23,7 +23,9 @@ def flagged(result):
 
 def expect(result, names, situation):
     found = flagged(result)
-    assert found == sorted(names), f"{situation}: expected {sorted(names) or 'no column'} to be flagged, and found {found}"
+    assert found == sorted(names), (
+        f"{situation}: expected {sorted(names) or 'no column'} to be flagged, and found {found}"
+    )
     assert result["drift_detected"] is bool(names), f"{situation}: drift_detected was {result['drift_detected']!r}"
 
 

@@ -74,7 +74,7 @@ def test_the_label_zero_is_stored(submission):
     monitor = fresh(submission)
     identifier = monitor.log_prediction({"x": 1}, 1, 0)
     stored = by_id(monitor)[identifier]["actual"]
-    assert stored == 0 and stored is not None, f"the label 0 was stored as {stored!r}"
+    assert repr(stored) == "0", f"the label 0 was stored as {stored!r}"
 
 
 @requirement("R1")
@@ -166,7 +166,9 @@ def test_a_missing_label_shifts_nothing(submission, props):
     props.log_all(monitor, [(1, 1, "a", None), (0, None, "b", None), (1, 1, "c", None), (0, 1, "d", None)])
     assert accuracy(monitor) == pytest.approx(2 / 3), f"two of three labels match, and accuracy was {accuracy(monitor)}"
     monitor.log_actual("b", 0)
-    assert accuracy(monitor) == pytest.approx(3 / 4), f"three of four labels match, and accuracy was {accuracy(monitor)}"
+    assert accuracy(monitor) == pytest.approx(3 / 4), (
+        f"three of four labels match, and accuracy was {accuracy(monitor)}"
+    )
 
 
 @requirement("R5")
@@ -174,8 +176,12 @@ def test_the_window_ignores_when_labels_came(submission, props):
     monitor = fresh(submission)
     props.log_all(monitor, [(1, None, f"p{i}", 100.0 + i) for i in range(20)])
     props.label_all(monitor, [(f"p{i}", 1 if i >= 10 else 0) for i in reversed(range(20))])
-    assert accuracy(monitor, 10) == 1.0, f"the newest ten predictions are right; with labels newest first: {accuracy(monitor, 10)}"
-    assert accuracy(monitor, 15) == pytest.approx(10 / 15), f"ten of the newest fifteen are right: {accuracy(monitor, 15)}"
+    assert accuracy(monitor, 10) == 1.0, (
+        f"the newest ten predictions are right; with labels newest first: {accuracy(monitor, 10)}"
+    )
+    assert accuracy(monitor, 15) == pytest.approx(10 / 15), (
+        f"ten of the newest fifteen are right: {accuracy(monitor, 15)}"
+    )
 
 
 @requirement("R5")
@@ -197,7 +203,9 @@ def test_ties_go_by_the_order_of_the_predictions_and_not_of_the_labels(submissio
     monitor = fresh(submission, Time(5.0))
     props.log_all(monitor, [(1, None, identifier, None) for identifier in "abcd"])
     props.label_all(monitor, [("d", 1), ("c", 1), ("b", 0), ("a", 0)])
-    assert accuracy(monitor, 2) == 1.0, f"c and d were logged last and are right; a window of 2 had {accuracy(monitor, 2)}"
+    assert accuracy(monitor, 2) == 1.0, (
+        f"c and d were logged last and are right; a window of 2 had {accuracy(monitor, 2)}"
+    )
 
 
 @requirement("R5")
@@ -221,7 +229,7 @@ def test_a_waiting_label_of_zero_joins(submission):
     monitor.log_actual("late", 0)
     monitor.log_prediction({"x": 1}, 1, prediction_id="late")
     found = labels(monitor)["late"]
-    assert found == 0 and found is not None, f"the waiting label was 0, and actual was {found!r}"
+    assert repr(found) == "0", f"the waiting label was 0, and actual was {found!r}"
 
 
 @requirement("R5")
@@ -230,7 +238,9 @@ def test_a_joined_label_comes_with_the_prediction_s_own_time(submission, props):
     monitor.log_actual("old", 0)
     props.log_all(monitor, [(1, 1, "b", 20.0), (1, 1, "c", 30.0), (1, None, "old", 10.0)])
     assert accuracy(monitor, 2) == 1.0, "a label that had waited put its old prediction among the newest"
-    assert accuracy(monitor, 3) == pytest.approx(2 / 3), f"two of three are right, and accuracy was {accuracy(monitor, 3)}"
+    assert accuracy(monitor, 3) == pytest.approx(2 / 3), (
+        f"two of three are right, and accuracy was {accuracy(monitor, 3)}"
+    )
 
 
 @requirement("R5")
@@ -275,7 +285,9 @@ def test_as_many_labels_wait_as_records_are_held_and_no_more(submission, props):
     props.label_all(monitor, [(f"p{i}", 1) for i in range(6)])
     props.log_all(monitor, [(1, None, f"p{i}", None) for i in range(1, 6)])
     found = labels(monitor)
-    assert found == {f"p{i}": 1 for i in range(1, 6)}, f"the newest 5 of 6 waiting labels should join, and joined: {found}"
+    assert found == {f"p{i}": 1 for i in range(1, 6)}, (
+        f"the newest 5 of 6 waiting labels should join, and joined: {found}"
+    )
     monitor = fresh(submission, max_records=5)
     props.label_all(monitor, [(f"p{i}", 1) for i in range(6)])
     props.log_all(monitor, [(1, None, "p0", None), (1, None, "p1", None)])
@@ -290,7 +302,9 @@ def test_labels_that_joined_do_not_fill_the_waiting_room(submission, props):
         monitor.log_prediction({"row": i}, 1, prediction_id=f"p{i}")
     props.label_all(monitor, [("x", 1), ("y", 0), ("z", 1)])
     props.log_all(monitor, [(1, None, "x", None), (1, None, "y", None), (1, None, "z", None)])
-    assert labels(monitor) == {"x": 1, "y": 0, "z": 1}, f"three waiting labels should join, and joined: {labels(monitor)}"
+    assert labels(monitor) == {"x": 1, "y": 0, "z": 1}, (
+        f"three waiting labels should join, and joined: {labels(monitor)}"
+    )
 
 
 @requirement("R5")
@@ -381,15 +395,15 @@ def test_a_repeat_with_a_label_sets_a_missing_one(submission, label):
 
 
 CONTRADICTIONS = {
-    "another prediction": dict(prediction=0),
-    "another value": dict(features={"x": 2, "y": "a", "z": [1]}),
-    "a feature less": dict(features={"x": 1, "y": "a"}),
-    "a feature more": dict(features={"x": 1, "y": "a", "z": [1], "w": None}),
-    "another name": dict(features={"x": 1, "y": "a", "w": [1]}),
-    "a value inside": dict(features={"x": 1, "y": "a", "z": [2]}),
-    "another timestamp": dict(timestamp=6.0),
-    "an earlier timestamp": dict(timestamp=0.0),
-    "another label": dict(actual=1),
+    "another prediction": {"prediction": 0},
+    "another value": {"features": {"x": 2, "y": "a", "z": [1]}},
+    "a feature less": {"features": {"x": 1, "y": "a"}},
+    "a feature more": {"features": {"x": 1, "y": "a", "z": [1], "w": None}},
+    "another name": {"features": {"x": 1, "y": "a", "w": [1]}},
+    "a value inside": {"features": {"x": 1, "y": "a", "z": [2]}},
+    "another timestamp": {"timestamp": 6.0},
+    "an earlier timestamp": {"timestamp": 0.0},
+    "another label": {"actual": 1},
 }
 
 
@@ -452,7 +466,9 @@ def test_the_newest_max_records_are_held(submission, props, max_records, count):
     monitor = fresh(submission, max_records=max_records)
     props.log_all(monitor, [(1, i % 2, f"p{i:03}", None) for i in range(count)])
     expected = [f"p{i:03}" for i in range(max(0, count - max_records), count)]
-    assert held(monitor) == expected, f"of {count} predictions with max_records={max_records}, these were held: {held(monitor)}"
+    assert held(monitor) == expected, (
+        f"of {count} predictions with max_records={max_records}, these were held: {held(monitor)}"
+    )
     wanted = {
         "n_records": len(expected),
         "n_labelled": len(expected),
@@ -479,7 +495,9 @@ def test_a_dropped_prediction_leaves_the_metrics(submission, props):
     props.log_all(monitor, [(1, 0, None, None)] * 40 + [(1, 1, None, None)] * 5 + [(1, None, None, None)] * 10)
     metrics = monitor.calculate_performance_metrics()
     got = (metrics["n"], metrics["n_unlabelled"], metrics["accuracy"])
-    assert got == (10, 10, 0.5), f"of the 20 held, 5 are wrong, 5 right, 10 unlabelled; n, n_unlabelled, accuracy: {got}"
+    assert got == (10, 10, 0.5), (
+        f"of the 20 held, 5 are wrong, 5 right, 10 unlabelled; n, n_unlabelled, accuracy: {got}"
+    )
     assert monitor.stats()["n_labelled"] == 10, f"10 of the 20 held have a label, and stats() says {monitor.stats()}"
 
 
@@ -503,7 +521,9 @@ def test_labels_and_repeats_drop_nothing(submission, props):
     props.label_all(monitor, [("a", 1), ("a", 0), ("unknown", 1)])
     assert held(monitor) == ["a", "b", "c"], f"a repeat and labels drop nothing; these are held: {held(monitor)}"
     monitor.log_prediction({"row": 9}, 1, prediction_id="d")
-    assert held(monitor) == ["b", "c", "d"], f"'a' is still the oldest after its repeat; these are held: {held(monitor)}"
+    assert held(monitor) == ["b", "c", "d"], (
+        f"'a' is still the oldest after its repeat; these are held: {held(monitor)}"
+    )
 
 
 @requirement("R11")
