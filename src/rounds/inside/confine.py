@@ -33,7 +33,7 @@ from .syscalls import (
 )
 
 SIGKILL = 9
-NAMESPACES = NEW_USER | NEW_NS | NEW_IPC | NEW_UTS | NEW_NET
+NAMESPACES = NEW_NS | NEW_IPC | NEW_UTS | NEW_NET
 MAX_OPEN_FILES = 512
 MAX_PROCESSES = 256
 
@@ -66,8 +66,9 @@ def confine(plan: Plan, limits: Limits) -> Path:
     folder = Path("/tmp")
     if plan.namespaces:
         unshare(NAMESPACES)
-        map_identity()
         _private_mounts(plan, limits)
+        unshare(NEW_USER)  # last: /proc can only be mounted by the owner of the pid namespace, which the zygote made
+        map_identity()
     else:
         folder = Path(tempfile.mkdtemp(prefix="rounds-"))
     os.environ["HOME"] = os.environ["TMPDIR"] = str(folder)
@@ -88,6 +89,7 @@ def _private_mounts(plan: Plan, limits: Limits) -> None:
     options = f"size={limits.disk_mb}m,nr_inodes=20000,mode=755"
     mount("tmpfs", "/tmp", "tmpfs", options=options)
     mount("tmpfs", "/dev/shm", "tmpfs", options=options)
+    mount("tmpfs", "/dev/pts", "tmpfs", MS_RDONLY | MS_NOSUID, "size=4k")  # terminals would join one test to another
     for path, descriptor in kept:
         Path(path).mkdir(parents=True)
         mount(f"/proc/self/fd/{descriptor}", path, None, MS_BIND | MS_REC)
