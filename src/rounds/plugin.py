@@ -86,7 +86,7 @@ class Judge:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
-        limit = TRUSTED_SECONDS + _wanted(item).get("seconds", 0.0)
+        limit = TRUSTED_SECONDS + wanted(item).get("seconds", 0.0)
         with contextlib.ExitStack() as stack:
             stack.enter_context(_alarm(limit))
             return (yield)
@@ -99,7 +99,7 @@ class Judge:
             return
         sandboxes = item.stash[SANDBOXES]
         seen = sighting(
-            _sentence(item.name),
+            sentence(item.name),
             item.stash[ERROR],
             seconds=time.perf_counter() - item.stash[STARTED],
             output="".join(_output_of(sandbox) for sandbox in sandboxes)[:MAX_OUTPUT],
@@ -124,7 +124,7 @@ class Judge:
 
         def make(**options: Any) -> Any:
             made.append(
-                kind(place, wanted=_wanted(item), loop=loop.args[0] if loop else "real", servers=servers, **options)
+                kind(place, wanted=wanted(item), loop=loop.args[0] if loop else "real", servers=servers, **options)
             )
             return made[-1]
 
@@ -192,12 +192,14 @@ def asked(item: pytest.Item) -> list[str]:
     return list(inspect.signature(getattr(item, "obj", lambda: None)).parameters)
 
 
-def _wanted(item: pytest.Item) -> dict[str, float]:
+def wanted(item: pytest.Item) -> dict[str, float]:
+    """Return the limits that a test sets for itself."""
     marker = item.get_closest_marker("limits")
     return dict(marker.kwargs) if marker else {}
 
 
-def _sentence(name: str) -> str:
+def sentence(name: str) -> str:
+    """Return a test's name as a sentence."""
     bare, _, parameters = name.removeprefix("test_").partition("[")
     return bare.replace("_", " ") + (f" ({parameters.rstrip(']')})" if parameters else "")
 

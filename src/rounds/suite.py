@@ -28,6 +28,7 @@ from rounds.report import IsolationRecord, Sighting, Verdict
 
 SILENCE_SECONDS = 150.0  # without a word from the judging process for so long, it is ended
 START_SECONDS = 120.0
+JUDGE_MEMORY = 4 << 30
 PYTEST_OPTIONS = (
     "-c", os.devnull, "--import-mode=importlib", "--capture=no", "-q", "--no-header", "--tb=no", "--color=no",
     "-p", "no:cacheprovider", "-p", "no:junitxml", "-p", "no:doctest", "-p", "no:pastebin", "-p", "no:faulthandler",
@@ -232,6 +233,7 @@ class _Server:
 
     def _do_job(self, session: Any, nurseries: Any, stream: socket.socket) -> NoReturn:
         try:
+            _limit_memory()
             _say(stream, {"pid": os.getpid()})
             with stream.makefile("rb") as lines:
                 job = json.loads(lines.readline())
@@ -254,6 +256,13 @@ class _Server:
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         unloadable = judge.workplace.unloadable
         _say(stream, {"done": True, "problem": str(unloadable) if unloadable else None})
+
+
+def _limit_memory() -> None:
+    """Let the judging process itself fail before a submission's answers take the machine's memory."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_DATA, (JUDGE_MEMORY, JUDGE_MEMORY))
 
 
 def _arguments(item: Any) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 
 MAX_BODY = 8 << 20
+_CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1", "windows-1252"}
 _DROPPED = {b"content-encoding", b"transfer-encoding", b"content-length"}
 
 
@@ -26,6 +27,8 @@ class CappedTransport(httpx.BaseTransport):
         finally:
             response.close()
         headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _DROPPED]
+        if (response.charset_encoding or "utf-8").lower() not in _CHARSETS:  # some unpack, some take for ever
+            headers = [(name, value) for name, value in headers if name.lower() != b"content-type"]
         return httpx.Response(response.status_code, headers=headers, content=bytes(body))
 
     def close(self) -> None:

@@ -68,18 +68,35 @@ class ExceptionClasses:
         kind, arguments, text, attributes, where, traceback, own_name = description
         if not (isinstance(kind, type) and issubclass(kind, BaseException)):
             kind = RuntimeError
-        if kind.__module__ == "builtins":
-            kind = _with_text(kind)
-        error: BaseException = kind.__new__(kind, *(arguments if issubclass(kind, OSError) else ()))
-        error.args = tuple(arguments)
-        for name, value in dict(attributes).items():
-            if name.isidentifier() and not name.startswith("_"):
+        error = _made(_with_text(kind) if kind.__module__ == "builtins" else kind, arguments)
+        for name, value in attributes.items():
+            if name.isidentifier() and not name.startswith("_") and not hasattr(BaseException, name):
                 error.__dict__[name] = value
         error.__dict__["_rounds_origin"] = Origin(
             cleaned(str(own_name)), cleaned(str(text)), cleaned(str(where)), cleaned(str(traceback))
         )
         error.add_note("in the submission:\n" + cleaned(str(traceback)))
         return error
+
+    def unreadable(self) -> BaseException:
+        """Return an exception that stands for a description that is none."""
+        return self.rebuild([RuntimeError, [], "something that can't be read", {}, "", "", "an error"])
+
+
+def without_an_end(error: StopIteration) -> RuntimeError:
+    """Return what a StopIteration is where no iterator was asked: in a test it would end a loop as if all were seen."""
+    found = _with_text(RuntimeError)(*error.args)
+    found.__dict__.update(error.__dict__)
+    return found  # type: ignore[return-value]
+
+
+def _made(kind: type[BaseException], arguments: list[Any]) -> BaseException:
+    """Make an exception without what its class would check; a group, which can't be without members, is none here."""
+    if issubclass(kind, BaseExceptionGroup):
+        kind = _with_text(RuntimeError)
+    error = kind.__new__(kind, *(arguments if issubclass(kind, OSError) else ()))
+    error.args = tuple(arguments)
+    return error
 
 
 def _keep_arguments(self: BaseException, *arguments: Any, **keywords: Any) -> None:

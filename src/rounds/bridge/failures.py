@@ -1,10 +1,13 @@
-"""What can befall a submission's process, each with a sentence of its own. They end a test; none is a pass."""
+"""What can befall a submission's process, each with a sentence of its own. They end a test; none is a pass.
+
+None is an `Exception` either: a test that expects an error, whatever class it names, must not take a death for it.
+"""
 
 from dataclasses import dataclass
 from typing import Any
 
 
-class SubmissionFailure(Exception):
+class SubmissionFailure(BaseException):
     """Something that the submission did, not that the kit did."""
 
 
@@ -28,7 +31,7 @@ class OpaqueValue(SubmissionFailure, TypeError):
     """A test treated an object of the submission as data."""
 
 
-class SandboxFailure(Exception):
+class SandboxFailure(BaseException):
     """The kit could not provide a process: our failure, and never the candidate's."""
 
 
@@ -55,8 +58,10 @@ def death(report: dict[str, Any], seconds: float, memory_mb: int) -> SubmissionF
         return SubmissionTimeout(f"it was still running after {seconds:g} s, the limit of this test, and was stopped")
     if why == "memory limit":
         return SubmissionOutOfMemory(f"it took more than the {memory_mb} MB of memory that this test allows")
-    if why.startswith("no process") or status in (70, None):
+    if why.startswith("no process") or status is None:
         return SandboxFailure(why or "the sandbox could not be set up")
+    if why == "ended by the judge":
+        return SubmissionDied("it closed the channel to the test, and was stopped")
     if status == -24:
         return SubmissionTimeout("it used up the processor time that this test allows, and was stopped")
     if status == -11:

@@ -133,7 +133,7 @@ class Sandbox:
     def _load(self) -> Any:
         try:
             return self.session.ask("load", dict(self.workplace.files), self.workplace.module, self._environ)
-        except Exception as error:
+        except (Exception, SubmissionFailure) as error:
             sentence = _load_failure(error, self.workplace.module)
             if sentence is None:
                 raise
@@ -160,7 +160,7 @@ class Sandbox:
             self.workplace.time_outs += 1
 
 
-def _load_failure(error: Exception, module: str) -> str | None:
+def _load_failure(error: BaseException, module: str) -> str | None:
     origin = origin_of(error)
     if isinstance(error, SubmissionFailure):
         return f"{module}.py could not be imported: {error}"

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from rounds.bridge.exceptions import ExceptionClasses, builtin_exception
+from rounds.bridge.exceptions import ExceptionClasses, without_an_end
 from rounds.bridge.failures import (
     OpaqueValue,
     ProtocolBroken,
@@ -31,6 +31,8 @@ from rounds.inside.frames import WireError
 
 GRACE_SECONDS = 2.0
 OUTPUT_CAP = 256 << 10
+LAST_READS = 32
+MAX_RECEIVED = 1 << 30
 MAX_CALLBACKS = 500_000
 MAX_DEPTH = 20
 FREE_EVERY = 200
@@ -63,6 +65,7 @@ class Session(Channel):
         self._lent: dict[int, Any] = {}
         self._unused: list[int] = []
         self._callbacks = 0
+        self._received = 0
         self._closing = False
         self.connection.setblocking(False)
         os.set_blocking(self._output, False)
@@ -78,7 +81,12 @@ class Session(Channel):
         if len(self._unused) > FREE_EVERY:
             unused, self._unused = self._unused, []
             super().request("free", unused, {})
-        return super().request(operation, *parts)
+        try:
+            return super().request(operation, *parts)
+        except StopIteration as error:
+            if operation == "next":
+                raise
+            raise without_an_end(error) from None
 
     def ask(self, operation: str, /, *arguments: Any, **keywords: Any) -> Any:
         return self.request(operation, list(arguments), keywords)
@@ -99,6 +107,9 @@ class Session(Channel):
     # --- reading and writing
 
     def read_exactly(self, count: int) -> bytearray:
+        self._received += count
+        if self._received > MAX_RECEIVED:
+            raise WireError("it sent more than a test can hold")
         buffer, filled = bytearray(count), 0
         view = memoryview(buffer)
         while filled < count:
@@ -154,7 +165,10 @@ class Session(Channel):
     def _end(self) -> BaseException:
         if self._closing:
             return SubmissionDied("the test is over")
-        self.read_report()
+        self.read_report(1.0)
+        if not self.report:  # it lives, and has only closed the channel
+            self._line.shutdown(socket.SHUT_WR)
+            self.read_report()
         return death(self.report, self.limits["seconds"], int(self.limits.get("memory_mb", 0)))
 
     def read_report(self, wait: float = 3.0) -> None:
@@ -180,7 +194,9 @@ class Session(Channel):
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
         self._reader.join(GRACE_SECONDS)
-        while self._output >= 0 and select.select([self._output], [], [], 0)[0]:
+        for _ in range(LAST_READS):  # and no more: it may be writing still
+            if self._output < 0 or not select.select([self._output], [], [], 0)[0]:
+                break
             self._drain()
         self.read_report(0)
         self.connection.close()
@@ -252,7 +268,7 @@ class Session(Channel):
         try:
             return self.classes.rebuild(description)
         except Exception:
-            return builtin_exception([])("the submission raised something unreadable")
+            return self.classes.unreadable()
 
 
 __all__ = ["OpaqueValue", "Proxy", "Session"]

@@ -22,6 +22,7 @@ from .codec import Codec
 from .frames import WireError
 
 MAX_THREADS = 64
+MAX_WAITING = 10_000  # questions that came and found no thread yet
 
 
 class Inbox(Protocol):
@@ -164,6 +165,8 @@ class Channel:
         """Find a thread for a question on a new conversation."""
         if self._pool is None:
             self._pool = concurrent.futures.ThreadPoolExecutor(MAX_THREADS)
+        if self._pool._work_queue.qsize() > MAX_WAITING:
+            raise WireError("too many questions at once")
         self._pool.submit(self.serve, message)
 
     # --- the wire
@@ -191,7 +194,7 @@ class Channel:
             self.break_off(error)
 
     def _dispatch(self, message: Any) -> None:
-        if type(message) is not list or len(message) < 3 or type(message[1]) is not int:
+        if type(message) is not list or len(message) < 3 or (type(message[0]), type(message[1])) != (str, int):
             raise WireError("a message has the wrong shape")
         inbox = self._inboxes.get(message[1])
         if inbox is not None:

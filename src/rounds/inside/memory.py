@@ -1,6 +1,7 @@
 """How much memory a process and all below it hold, read from outside of them."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -21,15 +22,8 @@ def tree(root: int, proc: int) -> list[int]:
     while waiting:
         pid = waiting.pop()
         found.append(pid)
-        try:
-            tasks = os.open(f"{pid}/task", os.O_RDONLY, dir_fd=proc)
-        except OSError:
-            continue
-        try:
-            for task in os.listdir(tasks):  # noqa: PTH208 - a descriptor, not a path
-                waiting += [int(child) for child in _read(f"{pid}/task/{task}/children", proc).split()]
-        finally:
-            os.close(tasks)
+        for task in _tasks(pid, proc):
+            waiting += [int(child) for child in _read(f"{pid}/task/{task}/children", proc).split()]
     return found
 
 
@@ -45,14 +39,39 @@ def tree_mb(root: int, proc: int, suspicious_mb: int) -> int:
 
 
 def _resident(pid: int, proc: int) -> int:
-    fields = _read(f"{pid}/statm", proc).split()
-    return int(fields[1]) * _PAGE if len(fields) > 1 else 0
+    for place in _places(pid, proc):
+        fields = _read(f"{place}/statm", proc).split()
+        if len(fields) > 1 and fields[1] != "0":
+            return int(fields[1]) * _PAGE
+    return 0
 
 
 def _fair_share(pid: int, proc: int) -> int:
-    lines = _read(f"{pid}/smaps_rollup", proc).splitlines()
-    sizes = [int(line.split()[1]) << 10 for line in lines if line.startswith(("Pss:", "SwapPss:"))]
-    return sum(sizes) if sizes else _resident(pid, proc)
+    for place in _places(pid, proc):
+        lines = _read(f"{place}/smaps_rollup", proc).splitlines()
+        sizes = [int(line.split()[1]) << 10 for line in lines if line.startswith(("Pss:", "SwapPss:"))]
+        if sizes:
+            return sum(sizes)
+    return _resident(pid, proc)
+
+
+def _places(pid: int, proc: int) -> Iterator[str]:
+    """Yield where to look for a process's memory: once its first thread has ended, only the others show it."""
+    yield str(pid)
+    yield from (f"{pid}/task/{task}" for task in _tasks(pid, proc))
+
+
+def _tasks(pid: int, proc: int) -> list[str]:
+    try:
+        descriptor = os.open(f"{pid}/task", os.O_RDONLY, dir_fd=proc)
+    except OSError:
+        return []
+    try:
+        return os.listdir(descriptor)  # noqa: PTH208 - a descriptor, not a path
+    except OSError:
+        return []  # it ended meanwhile
+    finally:
+        os.close(descriptor)
 
 
 def _read(path: str, proc: int) -> str:

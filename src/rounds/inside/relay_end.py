@@ -2,13 +2,15 @@
 
 It starts an ordinary zygote beside itself and plays the judge to it: makes the sockets and pipes that an order comes
 with, keeps their other ends, and moves bytes between those and its standard streams. A server's socket has no name
-that another submission could use: it is unlinked at once and reached through a descriptor.
+that another submission could use: it is unlinked at once and reached through a descriptor. Whenever no test runs, what
+tests left behind, processes and files, is done away with.
 """
 
 import contextlib
 import hashlib
 import json
 import os
+import shutil
 import signal
 import socket
 import struct
@@ -23,6 +25,7 @@ from .syscalls import prctl
 
 PR_SET_DUMPABLE = 4
 MAX_WORD = 60000
+MAX_ROUNDS = 1000
 HERE = Path(__file__).resolve().parent
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
 READABLE = ("/usr", "/lib", "/lib64", "/bin", "/etc", sys.prefix, sys.base_prefix, str(HERE), *DEVICES)
@@ -32,9 +35,11 @@ CONNECT = struct.Struct("!IB")
 class InnerEnd(streams.Relay):
     """The end that stands between the pipes to the host and the zygote."""
 
-    def __init__(self, source: int, sink: int, control: socket.socket) -> None:
+    def __init__(self, source: int, sink: int, control: socket.socket, zygote: int) -> None:
         super().__init__(source, sink)
         self.control = control
+        self.zygote = zygote
+        self.lines: set[int] = set()  # of the children that run
         self.servers: dict[int, list[int]] = {}  # by the number of a child's line: what to connect to
         self.watch(control.fileno(), self.pass_word_up)
 
@@ -54,6 +59,7 @@ class InnerEnd(streams.Relay):
 
     def spawn(self, number: int, order: dict[str, Any]) -> None:
         """Order a child; its output, channel and line become the next three streams."""
+        reap()
         output, far_output = os.pipe()
         channel, far_channel = socket.socketpair()
         line, far_line = socket.socketpair()
@@ -66,6 +72,7 @@ class InnerEnd(streams.Relay):
         self.add(number, output, writes=False)
         self.add(number + 1, channel)
         self.add(number + 2, line)
+        self.lines.add(number + 2)
         self.servers[number + 2] = [place for _, place in servers]
 
     def connect(self, number: int, line: int, which: int) -> None:
@@ -78,6 +85,40 @@ class InnerEnd(streams.Relay):
         """The judge let go of a child's line: nobody will connect to its servers any more."""
         for place in self.servers.pop(number, ()):
             os.close(place)
+
+    def exhausted(self, number: int) -> None:
+        """A child's line ends when the child does."""
+        if number in self.lines:
+            self.lines.remove(number)
+            if not self.lines and os.getpid() == 1:
+                end_all_but(1, self.zygote)
+                empty(Path("/tmp"))
+
+
+def end_all_but(*kept: int) -> None:
+    """End and reap whatever else runs in the container."""
+    for _ in range(MAX_ROUNDS):
+        others = {int(name) for name in os.listdir("/proc") if name.isdigit()} - {*kept}
+        for pid in others:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        reap()
+        if not others:
+            return
+
+
+def reap() -> None:
+    """Take leave of orphans that ended."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def empty(folder: Path) -> None:
+    """Remove what can be removed; the folder's size is limited, so what stays does no harm."""
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError, RecursionError):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _nameless_listener() -> tuple[socket.socket, int]:
@@ -92,7 +133,7 @@ def _nameless_listener() -> tuple[socket.socket, int]:
 def start_zygote(settings: dict[str, Any], far: socket.socket) -> "subprocess.Popen[bytes]":
     """Start the zygote with walls of the container's own; its words go to standard error."""
     variables = {**os.environ, **settings.pop("environment")}
-    settings |= {"control": far.fileno(), "readable": list(READABLE), "keep": []}
+    settings |= {"control": far.fileno(), "reaps": False, "readable": list(READABLE), "keep": []}
     command = [sys.executable, "-B", str(HERE / "boot.py"), json.dumps(settings)]
     return subprocess.Popen(command, env=variables, stdin=subprocess.DEVNULL, stdout=2, pass_fds=[far.fileno()])
 
@@ -119,7 +160,7 @@ def main(settings: dict[str, Any]) -> None:
     control, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     zygote = start_zygote(settings, far)
     far.close()
-    end = InnerEnd(source, sink, control)
+    end = InnerEnd(source, sink, control, zygote.pid)
     try:
         while True:
             end.turn()

@@ -77,6 +77,9 @@ class Relay:
     def ended(self, number: int) -> None:
         """Learn that the other end sends nothing more on this stream."""
 
+    def exhausted(self, number: int) -> None:
+        """Learn that this end has nothing more to send on this stream."""
+
     def watch(self, descriptor: int, callback: Callable[[], None]) -> None:
         self._selector.register(descriptor, selectors.EVENT_READ, (-1, lambda _: callback()))
 
@@ -219,6 +222,7 @@ class Relay:
             stream.reads = False
             self.send(stream.number, Kind.END)
             _shut(stream, socket.SHUT_RD)  # whoever writes to it learns at once that nobody reads
+            self.exhausted(stream.number)
 
     def _write(self, stream: Stream) -> None:
         while stream.pending and not stream.stopped:

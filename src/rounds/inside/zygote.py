@@ -27,7 +27,8 @@ from .syscalls import NEW_NS, NEW_PID, NEW_USER, map_identity, mount, set_namesp
 WATCH_SECONDS = 0.1
 MEMORY_SLACK = 1.25
 MAX_ORDER = 65536
-OUT, DATA = 1, 3  # where a child finds its output and its channel; listening sockets follow
+MAX_FAILURE = 500
+DATA = 3  # where a child finds its channel; listening sockets follow
 
 
 @dataclass
@@ -38,6 +39,7 @@ class Child:
     pidfd: int
     line: socket.socket
     limits: Limits
+    failing: int  # where it says what went wrong before it was confined
     started: float = field(default_factory=time.monotonic)
     killed: str = ""
     peak_mb: int = 0
@@ -75,7 +77,7 @@ class Zygote:
         limits = Limits(**order["limits"], base_data_mb=data_mb())
         line = socket.socket(fileno=descriptors[0])
         try:
-            pid = self.fork(limits, descriptors[1:])
+            pid, failing = self.fork(limits, descriptors[1:])
         except OSError as error:
             line.send(json.dumps({"status": None, "why": f"no process could be made: {error}"}).encode())
             line.close()
@@ -83,23 +85,28 @@ class Zygote:
         finally:
             for descriptor in descriptors[1:]:
                 os.close(descriptor)
-        child = Child(pid, os.pidfd_open(pid), line, limits)
+        child = Child(pid, os.pidfd_open(pid), line, limits, failing)
         self.children[pid] = child
         self.selector.register(child.pidfd, selectors.EVENT_READ, pid)
         self.selector.register(child.line, selectors.EVENT_READ, pid)
         return True
 
-    def fork(self, limits: Limits, descriptors: list[int]) -> int:
+    def fork(self, limits: Limits, descriptors: list[int]) -> tuple[int, int]:
+        failing, far = os.pipe()
         if self.plan.namespaces:
             unshare(NEW_PID)
         try:
             pid = os.fork()
             if pid == 0:
-                become_child(self.plan, limits, descriptors)
+                become_child(self.plan, limits, [*descriptors, far])
+        except OSError:
+            os.close(failing)
+            raise
         finally:
+            os.close(far)
             if self.plan.namespaces:
                 set_namespace(self.own_pids, NEW_PID)
-        return pid
+        return pid, failing
 
     def look_at(self, child: Child, descriptor: int) -> None:
         if descriptor == child.pidfd:
@@ -116,9 +123,11 @@ class Zygote:
 
     def bury(self, child: Child) -> None:
         _, status, usage = os.wait4(child.pid, 0)
+        failed = os.read(child.failing, MAX_FAILURE).decode("utf-8", "replace")
+        os.close(child.failing)
         report = {
             "status": os.waitstatus_to_exitcode(status),
-            "why": child.killed,
+            "why": f"no process could be confined: {failed}" if failed else child.killed,
             "cpu": round(usage.ru_utime + usage.ru_stime, 3),
             "peak_mb": max(child.peak_mb, usage.ru_maxrss >> 10),
             "seconds": round(time.monotonic() - child.started, 3),
@@ -158,18 +167,26 @@ def _signal(pid: int) -> None:
 
 
 def become_child(plan: Plan, limits: Limits, descriptors: list[int]) -> NoReturn:
-    """In the fork: take up the descriptors, put up the walls, and serve the test."""
+    """In the fork: take up the descriptors, put up the walls, and serve the test.
+
+    The last descriptor is for what goes wrong before the walls stand. It is closed then, so that whatever happens
+    later, with whatever status, is the submission's doing.
+    """
+    output, *others, failing = descriptors
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
-        output, *others = descriptors
-        place_descriptors(output, others)
+        place_descriptors(output, [*others, failing])
+        failing = DATA + len(others)
         folder = confine(plan, limits)
+        channel = socket.socket(fileno=DATA)
         from .agent import serve
-
-        serve(socket.socket(fileno=DATA), folder, list(range(DATA + 1, DATA + len(others))))
     except BaseException as error:
-        os.write(OUT, f"sandbox: {type(error).__name__}: {error}"[:500].encode())
+        os.write(failing, f"{type(error).__name__}: {error}".encode()[:MAX_FAILURE])
+        os._exit(70)
+    try:
+        os.close(failing)
+        serve(channel, folder, list(range(DATA + 1, DATA + len(others))))
     finally:
         os._exit(70)
 
@@ -224,7 +241,7 @@ def main(settings: dict[str, Any], control: socket.socket) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if plan.namespaces:
         enter_namespaces()
-    else:
+    elif settings.get("reaps", True):
         from .syscalls import PR_SET_CHILD_SUBREAPER, prctl
 
         prctl(PR_SET_CHILD_SUBREAPER, 1)

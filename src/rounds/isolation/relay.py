@@ -122,9 +122,9 @@ def reason(errors: bytes, status: int | None) -> str:
 
 def carry(control: socket.socket, docker: "subprocess.Popen[bytes]") -> None:
     """Relay until the judge hangs up or the container does."""
-    assert docker.stdin and docker.stdout and docker.stderr
-    end = OuterEnd(docker.stdout.fileno(), docker.stdin.fileno(), control)
-    errors, heard = docker.stderr.fileno(), bytearray()
+    source, sink, errors = (pipe.fileno() for pipe in (docker.stdout, docker.stdin, docker.stderr) if pipe)
+    end = OuterEnd(source, sink, control)
+    heard = bytearray()
 
     def listen() -> None:
         said = os.read(errors, 4096)

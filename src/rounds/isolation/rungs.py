@@ -106,7 +106,7 @@ CONTAINERS = (  # beside the ladder: by request, and where there is no Linux to 
         landlock=True,
         seccomp=True,
         protects=(FILES, NETWORK, WRITES, PROCESSES, MEMORY, KERNEL, VERDICTS),
-        exposes=("a submission may leave a process behind until the grading ends", _CONTAINER_KERNEL),
+        exposes=("a submission may leave a process behind until no test runs", _CONTAINER_KERNEL),
         forbids=_FORBIDDEN,
         counts_as="B",
     ),

@@ -143,9 +143,9 @@ def _tree_mounts(found: Library) -> list[str]:
 
 
 def _covers(found: Library, source: Path, inner: str) -> list[str]:
-    """Put an empty folder over everything of the kit that a mounted tree holds."""
+    """Put an empty folder that stays empty over everything of the kit that a mounted tree holds."""
     held = [path.relative_to(source) for path in found.hidden if path.is_relative_to(source) and path != source]
-    return [word for path in held for word in ("--tmpfs", f"{inner}/{path}")]
+    return [word for path in held for word in ("--tmpfs", f"{inner}/{path}", "--remount-ro", f"{inner}/{path}")]
 
 
 def readable_trees() -> list[str]:

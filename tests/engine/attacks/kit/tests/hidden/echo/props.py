@@ -1,0 +1,1 @@
+"""Support code inside: nothing to steal here."""

@@ -1,0 +1,4 @@
+"""Never comes back from its import.  Expect: unmet all, "still running"."""
+
+while True:
+    pass

@@ -1,0 +1,13 @@
+"""Names one buffer a thousand times, as so many arrays that have to be copied.  Expect: unmet R1 R2, "not a valid answer"."""
+
+from forge import answer, ext
+
+SIZE = 30_000_000
+
+
+def double(number):
+    answer([ext(20, ["|b1", [SIZE], 0])] * 1000, bytes(SIZE))
+
+
+def table(rows):
+    answer([ext(20, ["<U1", [SIZE // 4], 0])] * 1000, bytes(SIZE))
