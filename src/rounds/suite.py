@@ -54,6 +54,7 @@ class Suite:
         self._pid = pid
         self.isolation: IsolationRecord | None = None
         self.tests: dict[str, int] = {}
+        self.limits: dict[str, float] = {}  # of tests that set their own, by sentence
         self._ready = False
 
     @classmethod
@@ -85,6 +86,7 @@ class Suite:
             **{**record, "protects": tuple(record["protects"]), "exposes": tuple(record["exposes"])}
         )
         self.tests = word["tests"]
+        self.limits = word["limits"]
         self._ready = True
 
     def judge(self, files: Mapping[str, bytes]) -> Judged:
@@ -185,7 +187,9 @@ def _serve(control: socket.socket, challenge: Challenge, isolation: str | None, 
     options += [f"--seed={seed}", "--submission=-"]
     code = pytest.main(options, plugins=[server])
     if not server.served:
-        raise JudgeFailure(f"the hidden tests of {challenge.slug} could not be collected (pytest ended with {int(code)}).")
+        raise JudgeFailure(
+            f"the hidden tests of {challenge.slug} could not be collected (pytest ended with {int(code)})."
+        )
 
 
 class _Server:
@@ -207,7 +211,14 @@ class _Server:
         try:
             if any("sandbox" in _arguments(item) for item in session.items):
                 nurseries.start(1)
-            _tell(self.control, {"isolation": asdict(record), "tests": _tests_by_requirement(session.items)})
+            _tell(
+                self.control,
+                {
+                    "isolation": asdict(record),
+                    "tests": _tests_by_requirement(session.items),
+                    "limits": _own_limits(session.items),
+                },
+            )
             self.served = True
             signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies; nobody here waits for a job
             self._loop(session, nurseries)
@@ -278,6 +289,12 @@ def _tests_by_requirement(items: list[Any]) -> dict[str, int]:
         if marker is not None:
             counts[marker.args[0]] = counts.get(marker.args[0], 0) + 1
     return counts
+
+
+def _own_limits(items: list[Any]) -> dict[str, float]:
+    from rounds.plugin import sentence, wanted
+
+    return {sentence(item.name): wanted(item)["seconds"] for item in items if "seconds" in wanted(item)}
 
 
 def _say(stream: socket.socket, word: Mapping[str, Any]) -> None:
