@@ -15,6 +15,26 @@ def prepare():
     time.sleep = refuse
 
 
+class Clock:
+    """A clock beside the submission, for tests that log a lot: reading it crosses no boundary."""
+
+    def __init__(self, now):
+        self.now = now
+
+    def __call__(self):
+        return self.now
+
+    def move(self, now):
+        """Set the time."""
+        self.now = now
+
+
+def feed(advanced, count, start):
+    """Pass count numbered rows to monitor_prediction."""
+    for i in range(start, start + count):
+        advanced.monitor_prediction({"row": i, "region": "north"}, i % 2)
+
+
 def log_all(monitor, rows):
     """Log (prediction, actual, prediction_id, timestamp) rows; return the ids."""
     return [

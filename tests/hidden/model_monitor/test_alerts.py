@@ -15,11 +15,20 @@ class Watch:
     """A monitor with a clock that the test moves, and the alerts of each call in short."""
 
     def __init__(self, submission, props, now=1_000_000.0, max_records=100_000, **rules):
-        self.now = now
         self.props = props
+        self.clock, self.time = props.Clock(now), now
         self.monitor = submission.ModelMonitor(
-            rules=submission.AlertRules(**rules), clock=lambda: self.now, max_records=max_records
+            rules=submission.AlertRules(**rules), clock=self.clock, max_records=max_records
         )
+
+    @property
+    def now(self):
+        return self.time
+
+    @now.setter
+    def now(self, now):
+        self.time = now
+        self.clock.move(now)
 
     def log(self, right=0, wrong=0, unlabelled=0, timestamp=None):
         rows = [(1, 1, None, timestamp)] * right + [(1, 0, None, timestamp)] * wrong
@@ -54,6 +63,7 @@ def test_240_of_300_under_a_baseline_of_090_alerts(submission, props):
 
 
 @requirement("R8")
+@pytest.mark.limits(seconds=30, memory_mb=1024)
 def test_healthy_windows_of_30_hardly_ever_alert(submission, props, seed):
     rng = random.Random(1000 + seed)
     rules = submission.AlertRules(baseline_accuracy=0.9)

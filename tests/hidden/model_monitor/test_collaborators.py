@@ -56,9 +56,9 @@ def row(i):
     return {"row": i, "region": "north"}
 
 
-def feed(monitor, count, start=0, **labels):
+def feed(monitor, count, start=0):
     for i in range(start, start + count):
-        monitor.monitor_prediction(row(i), i % 2, **labels)
+        monitor.monitor_prediction(row(i), i % 2)
 
 
 def errors(monitor):
@@ -102,12 +102,13 @@ def test_the_detector_is_asked_once_per_full_batch(submission):
 
 
 @requirement("R12")
+@pytest.mark.limits(seconds=30, memory_mb=1024)
 def test_a_batch_is_500_rows_by_default(submission, props):
     around = Collaborators()
     monitor = around.monitor(submission)
-    feed(monitor, 499)
+    props.feed(monitor, 499, 0)
     assert around.batches == [], "the detector was asked before 500 rows had come"
-    feed(monitor, 1, start=499)
+    props.feed(monitor, 1, 499)
     sizes = [len(rows) for rows in around.batches]
     assert sizes == [500], f"after 500 rows the detector should have had one batch of 500, and had {sizes}"
 

@@ -12,7 +12,7 @@ SCORES = ("accuracy", "precision", "recall", "f1")
 
 def built(submission, props, rows, now=1000.0, **options):
     """Return a monitor that has logged (prediction, actual, id, timestamp) rows."""
-    monitor = submission.ModelMonitor(clock=lambda: now, **options)
+    monitor = submission.ModelMonitor(clock=props.Clock(now), **options)
     props.log_all(monitor, rows)
     return monitor
 
