@@ -1,4 +1,4 @@
-"""A label whose prediction is not known yet is thrown away.  Fails: R5."""
+"""A label whose prediction is not known yet is thrown away.  Fails: R5, R11."""
 
 import copy
 import heapq

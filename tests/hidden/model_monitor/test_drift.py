@@ -186,6 +186,15 @@ def test_integer_columns_are_columns(submission):
 
 
 @requirement("R7")
+@pytest.mark.parametrize("kind", ["float32", "int32", "int8"])
+def test_every_numeric_type_is_compared(submission, kind):
+    reference, new = ((frame * 10).round().astype(kind) for frame in frames(59))
+    expect(drift(submission, new, reference), [], f"unchanged columns of {kind}")
+    new["f2"] += np.array(10, dtype=kind)
+    expect(drift(submission, new, reference), ["f2"], f"a shift of f2 by 1 sd, in columns of {kind}")
+
+
+@requirement("R7")
 def test_neither_frame_is_changed(submission, props):
     reference, new = frames(59)
     new.loc[::10, "f2"] = np.nan

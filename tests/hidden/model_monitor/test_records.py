@@ -510,7 +510,9 @@ def test_a_dropped_id_is_an_unknown_id(submission, props):
     assert held(monitor) == ["b", "d", "e"], f"'b' was logged anew after it was gone; these are held: {held(monitor)}"
     record = by_id(monitor)["b"]
     assert (record["prediction"], record["actual"]) == (0, None), f"the new 'b' has something of the old: {record}"
-    assert monitor.stats()["n_dropped"] == 3, f"a, b and c were dropped, and stats() says {monitor.stats()}"
+    monitor.log_prediction({"x": 1}, 1, prediction_id="a")
+    assert labels(monitor)["a"] == 0, f"the label for 'a' came when it was gone, and should wait: {labels(monitor)}"
+    assert monitor.stats()["n_dropped"] == 4, f"a, b, c and d were dropped, and stats() says {monitor.stats()}"
 
 
 @requirement("R11")
