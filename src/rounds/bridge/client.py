@@ -13,7 +13,9 @@ class CappedTransport(httpx.BaseTransport):
     """Reads an answer whole, up to a cap, and hands it on as it came: a bomb in a `content-encoding` stays packed."""
 
     def __init__(self, path: str) -> None:
-        self._transport = httpx.HTTPTransport(uds=path, limits=httpx.Limits(max_connections=200))
+        # a connection for each request: a server may close one just as the next request goes out on it
+        limits = httpx.Limits(max_connections=200, max_keepalive_connections=0)
+        self._transport = httpx.HTTPTransport(uds=path, limits=limits)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         response = self._transport.handle_request(request)

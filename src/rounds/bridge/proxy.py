@@ -5,10 +5,11 @@ and compare it here.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Generator, Iterator
 from typing import Any
 
-from rounds.bridge.exceptions import cleaned
+from rounds.bridge.exceptions import cleaned, without_an_end
 from rounds.bridge.failures import OpaqueValue
 
 _ALLOWED = {
@@ -133,7 +134,13 @@ class _Answer:
         self.future: asyncio.Future[Any] = loop.create_future()
 
     def put(self, message: list[Any] | None) -> None:
-        self.loop.call_soon_threadsafe(self._settle, message)
+        if message is not None and message[0] not in ("ret", "exc"):
+            self.session.open_conversation(message)  # the coroutine calls back from the thread that answers
+            return
+        if message is not None:
+            self.session.forget_conversation(message[1])
+        with contextlib.suppress(RuntimeError):  # the test's loop may be closed by now
+            self.loop.call_soon_threadsafe(self._settle, message)
 
     def _settle(self, message: list[Any] | None) -> None:
         if self.future.done():
@@ -143,7 +150,8 @@ class _Answer:
         elif message[0] == "ret":
             self.future.set_result(message[2])
         else:
-            self.future.set_exception(self.session.rebuild(message[2]))
+            error = self.session.rebuild(message[2])
+            self.future.set_exception(without_an_end(error) if isinstance(error, StopIteration) else error)
 
 
 async def _awaited(session: Any, operation: str, arguments: list[Any]) -> Any:

@@ -152,14 +152,20 @@ class Channel:
     def serve(self, message: list[Any]) -> None:
         """Answer a question that opens a conversation, in this thread."""
         number = message[1]
+        posted = self._inboxes.get(number)  # the peer asks back about a question that nobody waits for
         self._inboxes[number] = queue.SimpleQueue()
         self._local.conversation = number
 
         def done() -> None:  # before the reply is out: the peer may ask on the same number at once
             self._local.conversation = None
-            self._inboxes.pop(number, None)
+            self.forget_conversation(number)
+            if posted is not None:
+                self._inboxes[number] = posted
 
         self._reply(number, message, done)
+
+    def forget_conversation(self, number: int) -> None:
+        self._inboxes.pop(number, None)
 
     def open_conversation(self, message: list[Any]) -> None:
         """Find a thread for a question on a new conversation."""
