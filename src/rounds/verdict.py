@@ -27,7 +27,7 @@ _NO_MATCH = re.compile(
 _SHAPE = (KeyError, IndexError, TypeError, AttributeError, ValueError, ArithmeticError, StopIteration, RecursionError)
 
 
-class JudgeTooSlow(BaseException):
+class JudgeTooSlow(SandboxFailure):
     """Checking an answer took the judge too long."""
 
 

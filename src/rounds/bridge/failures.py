@@ -1,13 +1,16 @@
 """What can befall a submission's process, each with a sentence of its own. They end a test; none is a pass.
 
-None is an `Exception` either: a test that expects an error, whatever class it names, must not take a death for it.
+Like pytest's own `Failed`, none is an `Exception`: a test that expects an error, whatever class it names, must not take
+a death for it.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
+from _pytest.outcomes import Failed  # pytest itself would take a tenth of a second
 
-class SubmissionFailure(BaseException):
+
+class SubmissionFailure(Failed):
     """Something that the submission did, not that the kit did."""
 
 
@@ -31,7 +34,7 @@ class OpaqueValue(SubmissionFailure, TypeError):
     """A test treated an object of the submission as data."""
 
 
-class SandboxFailure(BaseException):
+class SandboxFailure(Failed):
     """The kit could not provide a process: our failure, and never the candidate's."""
 
 

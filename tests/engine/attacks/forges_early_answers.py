@@ -1,4 +1,4 @@
-"""Answers at import before it is asked, and then again.  Expect: unmet all, "came to no question"."""
+"""Answers at import before it is asked, and then again.  Expect: unmet all."""
 
 import forge
 
