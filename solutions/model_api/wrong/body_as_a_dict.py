@@ -1,4 +1,4 @@
-"""The body is a plain dict and fields are converted with float().  Fails: R3, R6."""
+"""The body is a plain dict and fields are converted with float().  Fails: R3, R5, R6, R13, R14."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The module loads model.pkl when it is imported.  Fails: R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, R11, R12, R13, R14."""
+"""Importing it needs model.pkl.  Fails: R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, R11, R12, R13, R14."""
 
 import hashlib
 import json

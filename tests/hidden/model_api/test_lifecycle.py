@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import LinearRegression
 
@@ -225,12 +226,13 @@ def test_health_check_returns_the_body(submission, props, scratch):
 # R5
 
 
-def sample_file():
-    """A linear model as joblib writes it: 2 * amount + 10 * hour + 1."""
+def sample_file(names=None):
+    """A linear model as joblib writes it: 2 * amount + 10 * hour + 1, with feature_names_in_ if names are given."""
     generator = np.random.default_rng(5)
     rows = generator.normal(size=(20, 2))
+    target = rows @ [2.0, 10.0] + 1.0
     content = io.BytesIO()
-    joblib.dump(LinearRegression().fit(rows, rows @ [2.0, 10.0] + 1.0), content)
+    joblib.dump(LinearRegression().fit(rows if names is None else pd.DataFrame(rows, columns=names), target), content)
     return content.getvalue()
 
 
@@ -252,6 +254,7 @@ def process_with(scratch, sandbox, serve):
     def make(content, **variables):
         scratch.write("model.joblib", content)
         variables = {"MODEL_PATH": at(scratch, "model.joblib"), "MODEL_FEATURES": "amount,hour", **variables}
+        variables = {name: value for name, value in variables.items() if value is not None}
         other = sandbox(environ=variables, files={"model.joblib": content})
         other.props.set_environment(
             variables
@@ -340,6 +343,13 @@ def test_the_features_of_the_environment_give_names_and_order(process_with):
     serving(client, pytest.approx(134.0), "1", "with MODEL_FEATURES=hour,amount")
     status = client.post("/predict", json={"features": {"hour": 1, "other": 2}}).status_code
     assert status == 422, f"with MODEL_FEATURES=hour,amount a row with hour and other was answered {status}"
+
+
+@requirement("R5")
+def test_without_model_features_the_model_in_the_file_gives_the_names(process_with):
+    other = process_with(sample_file(["amount", "hour"]), MODEL_FEATURES=None, MODEL_VERSION="1")
+    client = other.serve(other.submission.app)
+    serving(client, pytest.approx(66.0), "1", "with a model that has feature_names_in_ and no MODEL_FEATURES")
 
 
 @requirement("R5")
