@@ -705,7 +705,8 @@ def test_output_is_capped(enter):
 def test_scratch_files_go_in_and_come_out(enter):
     box = enter(
         "from pathlib import Path\ndef double(folder):\n"
-        "    content = Path(folder, 'in', 'a.txt').read_bytes()\n    Path(folder, 'out.bin').write_bytes(2 * content)\n",
+        "    content = Path(folder, 'in', 'a.txt').read_bytes()\n"
+        "    Path(folder, 'out.bin').write_bytes(2 * content)\n",
         files={"in/a.txt": b"first"},
     )
     assert box.scratch.files() == ["in/a.txt"]

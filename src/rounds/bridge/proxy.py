@@ -20,9 +20,11 @@ _HINT = "is an object of the submission, not data: compare its attributes, or da
 
 
 class Proxy:
-    """A handle on one object inside. Reached by name; everything it answers is the submission's word."""
+    # A handle on one object inside. Reached by name; everything it answers is the submission's word. It has no doc
+    # string of its own: an object's is asked for like any attribute.
 
     __slots__ = ("__weakref__", "_rounds_kind", "_rounds_number", "_rounds_session")
+    __doc__ = property(lambda self: _ask(self, "getattr", self, "__doc__"))  # type: ignore[assignment]
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name.endswith("__") and name not in _ALLOWED:
@@ -78,7 +80,7 @@ class Proxy:
         return number_of(self, _session(self)) == number_of(other, _session(self))
 
     def __hash__(self) -> int:
-        return hash(object.__getattribute__(self, "_rounds_number"))
+        return hash((Proxy, object.__getattribute__(self, "_rounds_number")))  # never that of data beside it in a set
 
     def __repr__(self) -> str:
         return f"<{cleaned(object.__getattribute__(self, '_rounds_kind'))} of the submission>"
