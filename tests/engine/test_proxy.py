@@ -63,21 +63,16 @@ def test_a_call_may_use_any_keyword(session, one):
     assert session.asked == [("call", one, {"self": 1, "session": 2, "operation": 3})]
 
 
-@pytest.mark.parametrize(
-    "name", ["__array__", "__len_hint__", "__deepcopy__", "__reduce_ex__", "__index__", "__fspath__"]
-)
+@pytest.mark.parametrize("name", ["__array__", "__length_hint__", "__deepcopy__", "__index__", "__fspath__"])
 def test_protocols_that_libraries_look_for_are_not_asked_across(session, one, name):
-    if not hasattr(object, name):
-        assert not hasattr(one, name)
+    assert not hasattr(one, name)
     assert session.asked == []
 
 
 @pytest.mark.parametrize("name", ["__name__", "__doc__", "__dataclass_fields__"])
 def test_names_that_describe_an_object_are_asked_across(session, one, name):
-    getattr(one, name)
-    assert [asked[0] for asked in session.asked] in (["getattr"], [])
-    if name == "__name__":
-        assert session.asked == [("getattr", one, "__name__")]
+    assert getattr(one, name) == "answer"
+    assert session.asked == [("getattr", one, name)]
 
 
 @pytest.mark.parametrize("data", [1, "a", None, [], {}, 0.5, object()], ids=repr)

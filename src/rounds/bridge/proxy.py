@@ -24,7 +24,7 @@ class Proxy:
     # string of its own: an object's is asked for like any attribute.
 
     __slots__ = ("__weakref__", "_rounds_kind", "_rounds_number", "_rounds_session")
-    __doc__ = property(lambda self: _ask(self, "getattr", self, "__doc__"))  # type: ignore[assignment]
+    __doc__ = property(lambda self: _ask(self, "getattr", self, "__doc__"))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name.endswith("__") and name not in _ALLOWED:
