@@ -20,7 +20,7 @@ _MISSING = re.compile(
     r" has no attribute '(?P<name>\w+)'"
 )
 _DID_NOT_RAISE = re.compile(r"DID NOT RAISE (?:any of )?(.*)", re.DOTALL)
-_CLASS = re.compile(r"<class '(?:[\w.]+\.)?(\w+)'>")
+_CLASS = re.compile(r"(?:<class ')?(?:[\w<>]+\.)*(\w+)(?:'>)?")  # pytest below 9 writes `<class 'ValueError'>`
 _NO_MATCH = re.compile(
     r"Regex pattern did not match.*Actual message: (?P<text>.*)|Regex: .*\n.*Input: (?P<old>.*)", re.DOTALL
 )
