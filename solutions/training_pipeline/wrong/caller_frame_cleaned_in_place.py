@@ -1,4 +1,4 @@
-"""Drops duplicates and rows without target in the caller's own frame.  Fails: R7."""
+"""Drops duplicates and rows without target in the caller's own frame.  Fails: R7, R12."""
 
 from __future__ import annotations
 

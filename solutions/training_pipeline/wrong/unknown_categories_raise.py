@@ -1,4 +1,4 @@
-"""Encodes categories with an encoder that refuses those it has not seen.  Fails: X."""
+"""Encodes categories with an encoder that refuses those it has not seen.  Fails: R4, R5, R12."""
 
 from __future__ import annotations
 
