@@ -137,13 +137,13 @@ def carry(control: socket.socket, docker: "subprocess.Popen[bytes]") -> None:
         while not end.over:
             end.turn()
     except BrokenRelay as broken:
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        if "hung up" not in str(broken):
+            sys.exit(str(broken))
+        with contextlib.suppress(subprocess.TimeoutExpired, BlockingIOError):
             docker.wait(END_SECONDS)
             os.set_blocking(errors, False)
-            with contextlib.suppress(BlockingIOError):
-                heard.extend(os.read(errors, MAX_ERRORS))
-        hung_up = "hung up" in str(broken)
-        sys.stderr.write(f"{reason(bytes(heard), docker.returncode) if hung_up else broken}\n")
+            heard += os.read(errors, MAX_ERRORS)
+        sys.exit(reason(bytes(heard), docker.returncode))
     finally:
         end.close()
 
