@@ -265,7 +265,7 @@ def create_training_pipeline(
     data: pd.DataFrame | None = None,
     *,
     test_data: pd.DataFrame | None = None,
-    config: PipelineConfig = PipelineConfig(),  # noqa: B008  (frozen)
+    config: PipelineConfig = PipelineConfig(),
     registry: Registry | None = None,
     clock: Callable[[], float] = time.time,
 ) -> TrainingPipeline:

@@ -116,7 +116,8 @@ def untrained(config: PipelineConfig, numeric: list[str], text: list[str]) -> tu
         estimator, grid = clone(config.estimator), dict(config.param_grid or {})
     if estimator.get_params().get("random_state", 0) is None:
         estimator.set_params(random_state=config.seed)
-    numbers = Pipeline([("fill", SimpleImputer(strategy="median", keep_empty_features=True)), ("scale", StandardScaler())])
+    fill = SimpleImputer(strategy="median", keep_empty_features=True)
+    numbers = Pipeline([("fill", fill), ("scale", StandardScaler())])
     columns = ColumnTransformer([("numbers", numbers, numeric), ("text", OneHotEncoder(handle_unknown="ignore"), text)])
     steps = Pipeline([("columns", columns), ("estimator", estimator)])
     return steps, {f"estimator__{name}": list(values) for name, values in grid.items()}
@@ -189,8 +190,8 @@ class TrainingPipeline:
         for frame in [self.data] if self.test_data is None else [self.data, self.test_data]:
             if target not in frame.columns:
                 raise DataValidationError(f"the target column {target!r} is missing")
-            for name in self.features:
-                if name in frame.columns and is_numeric_dtype(frame[name]) and np.isinf(frame[name].astype(float)).any():
+            for name in frame.columns.intersection(self.features):
+                if is_numeric_dtype(frame[name]) and np.isinf(frame[name].astype(float)).any():
                     raise DataValidationError(f"column {name!r} holds infinite values")
         labelled = self.data[self.data[target].notna()]
         rows = labelled[~labelled.duplicated(subset=[*self.features, target])].copy()
@@ -236,7 +237,8 @@ class TrainingPipeline:
         metadata = {
             "data_sha256": fingerprint(self.data), "feature_names": self.features, "seed": self.config.seed,
             "best_params": result["best_params"], "created_at": self.clock(),
-            "library_versions": {"numpy": np.__version__, "pandas": pd.__version__, "scikit-learn": sklearn.__version__},
+            "library_versions": {"numpy": np.__version__, "pandas": pd.__version__, "scikit-learn": sklearn.__version__}
+            | {"joblib": joblib.__version__},
         }
         if self.config.output_dir is not None:
             folder = Path(self.config.output_dir)
@@ -291,7 +293,7 @@ def create_training_pipeline(
     data: pd.DataFrame | None = None,
     *,
     test_data: pd.DataFrame | None = None,
-    config: PipelineConfig = PipelineConfig(),  # noqa: B008  (frozen)
+    config: PipelineConfig = PipelineConfig(),
     registry: Registry | None = None,
     clock: Callable[[], float] = time.time,
 ) -> TrainingPipeline:

@@ -19,7 +19,6 @@ from sklearn import metrics as scores
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
@@ -188,8 +187,8 @@ class TrainingPipeline:
         for frame in [self.data] if self.test_data is None else [self.data, self.test_data]:
             if target not in frame.columns:
                 raise DataValidationError(f"the target column {target!r} is missing")
-            for name in self.features:
-                if name in frame.columns and is_numeric_dtype(frame[name]) and np.isinf(frame[name].astype(float)).any():
+            for name in frame.columns.intersection(self.features):
+                if is_numeric_dtype(frame[name]) and np.isinf(frame[name].astype(float)).any():
                     raise DataValidationError(f"column {name!r} holds infinite values")
         labelled = self.data.dropna()
         rows = labelled[~labelled.duplicated(subset=[*self.features, target])].copy()
@@ -235,7 +234,8 @@ class TrainingPipeline:
         metadata = {
             "data_sha256": fingerprint(self.data), "feature_names": self.features, "seed": self.config.seed,
             "best_params": result["best_params"], "created_at": self.clock(),
-            "library_versions": {"numpy": np.__version__, "pandas": pd.__version__, "scikit-learn": sklearn.__version__},
+            "library_versions": {"numpy": np.__version__, "pandas": pd.__version__, "scikit-learn": sklearn.__version__}
+            | {"joblib": joblib.__version__},
         }
         if self.config.output_dir is not None:
             folder = Path(self.config.output_dir)
@@ -290,7 +290,7 @@ def create_training_pipeline(
     data: pd.DataFrame | None = None,
     *,
     test_data: pd.DataFrame | None = None,
-    config: PipelineConfig = PipelineConfig(),  # noqa: B008  (frozen)
+    config: PipelineConfig = PipelineConfig(),
     registry: Registry | None = None,
     clock: Callable[[], float] = time.time,
 ) -> TrainingPipeline:
