@@ -84,7 +84,7 @@ class Arena:
 
 def names(folder):
     try:
-        return os.listdir(folder)
+        return [path.name for path in Path(folder).iterdir()]
     except OSError:
         return []
 
@@ -109,13 +109,12 @@ def descendants(root):
 def arena():
     folder = Path(tempfile.mkdtemp(prefix="rounds-arena-"))
     folder.chmod(0o755)
-    patch = pytest.MonkeyPatch()
-    patch.setattr(tempfile, "tempdir", str(folder))
-    patch.setenv("ECHO_SECRET", SECRET)
-    made = Arena(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(folder))
+        patch.setenv("ECHO_SECRET", SECRET)
+        made = Arena(folder)
     yield made
     made.close()
-    patch.undo()
     remaining = list(folder.iterdir())
     shutil.rmtree(folder)
     assert not remaining

@@ -16,6 +16,7 @@ _ALLOWED = {
     "__name__", "__doc__", "__version__", "__all__", "__annotations__", "__dict__", "__module__", "__qualname__",
     "__mro__", "__bases__", "__notes__", "__cause__", "__wrapped__", "__dataclass_fields__",
 }  # fmt: skip
+MAX_LENGTH = 1 << 24
 _HINT = "is an object of the submission, not data: compare its attributes, or data_of() it"
 
 
@@ -50,7 +51,10 @@ class Proxy:
         _ask(self, "delitem", self, key)
 
     def __len__(self) -> int:
-        return int(_ask(self, "len", self))
+        length = _ask(self, "len", self)
+        if type(length) is not int or not 0 <= length <= MAX_LENGTH:  # list() makes room for so many ahead of time
+            raise OpaqueValue(f"{self!r} has an impossible length")
+        return length
 
     def __iter__(self) -> Iterator[Any]:
         iterator: Iterator[Any] = _ask(self, "iter", self)

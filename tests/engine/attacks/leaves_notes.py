@@ -1,4 +1,4 @@
-"""Leaves notes for its next test in every place it can write to.  Expect: unmet R1 R3, "no note"."""
+"""Leaves notes for its next test in every place it can write to.  Expect: unmet R1 R8, "no note"."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ def exchange():
         with contextlib.suppress(OSError):
             note.write_text("seen")
     try:
-        shared_memory.SharedMemory("rounds-attack-note", create=True, size=64)
+        shared_memory.SharedMemory("rounds-attack-memory", create=True, size=64)
     except FileExistsError:
         found = True
     except OSError:
@@ -37,6 +37,6 @@ def double(number):
     return 2 * number
 
 
-class Box:
-    def __init__(self, content):
-        assert KNOWN, "no note"
+def countdown(n):
+    assert KNOWN, "no note"
+    return range(n, 0, -1)

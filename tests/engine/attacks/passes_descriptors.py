@@ -1,19 +1,14 @@
-"""Hands the judge hundreds of descriptors over the channel.  Expect: met."""
+"""Hands the judge two hundred descriptors with every answer.  Expect: met."""
 
-import contextlib
-import os
 import socket
 
-CHANNEL = socket.socket(fileno=os.dup(3))
-CHANNEL.setblocking(False)
-
-import honest  # noqa: E402
+import honest
+import rounds_inside.channel
 
 
-def double(number):
-    return honest.double(number)
+def write(self, chunk):
+    socket.send_fds(self.connection, [chunk], [1] * 200)
 
 
-with contextlib.suppress(OSError):
-    for _ in range(100):
-        CHANNEL.sendmsg([b""], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, b"\1\0\0\0" * 200)])
+rounds_inside.channel.Channel.write = write
+double = honest.double

@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 
 import rounds_inside.agent
 
@@ -26,4 +25,3 @@ def serve(app, descriptor):
 
 
 rounds_inside.agent.serve_app = serve
-started = time.monotonic()

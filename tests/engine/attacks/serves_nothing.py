@@ -24,4 +24,3 @@ def serve(app, descriptor):
 
 
 rounds_inside.agent.serve_app = serve
-started = time.monotonic()
