@@ -1,4 +1,4 @@
-"""The window is ordered by when labels arrived instead of when predictions were made.  Fails: R5, R6."""
+"""The window holds what was labelled last, not what was predicted last.  Fails: R2, R5, R6."""
 
 import copy
 import heapq
@@ -175,11 +175,7 @@ class ModelMonitor:
         if window_size <= 0:
             raise ValueError(f"window_size must be positive, not {window_size}")
         labelled = (record for record in self._records.values() if record.actual is not None)
-        window = heapq.nlargest(
-            window_size,
-            labelled,
-            key=lambda record: (record.labelled_at > record.order + 1, record.labelled_at, record.timestamp),
-        )
+        window = heapq.nlargest(window_size, labelled, key=lambda record: record.labelled_at)
         oldest = window[-1].age_key if window else (-math.inf, -1)
         n_unlabelled = sum(record.actual is None and record.age_key > oldest for record in self._records.values())
         counts = {"n": len(window), "n_unlabelled": n_unlabelled}
