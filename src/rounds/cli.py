@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NOT_JUDGED = 3
 INTERRUPTED = 130
 RUNGS = ("A", "B", "C", "D")
-ISOLATIONS = (*RUNGS, "E", "container", "none")
+ISOLATIONS = (*RUNGS, "E", "container")
 
 _FILE = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 
@@ -33,6 +33,7 @@ def cli() -> None:
 
     \b
     rounds list                          what there is to solve
+    rounds start drift_alarm             a folder with brief, stub and public tests
     rounds grade drift_alarm.py          grade your answer
     rounds hint drift_alarm R3           when you are stuck
     rounds doctor                        how well this machine isolates a submission
@@ -63,6 +64,26 @@ def list_challenges(as_json: bool) -> int:
 
 
 @cli.command()
+@click.argument("slug")
+@click.option("--in", "place", type=click.Path(path_type=Path), default=".", help="Where to make the folder.")
+def start(slug: str, place: Path) -> int:
+    """Make a folder to solve a challenge in.
+
+    It holds the brief, the stub and the public tests, which plain pytest runs.
+
+    \b
+    rounds start drift_alarm
+    rounds start drift_alarm --in attempts/
+    """
+    from rounds.catalog import Catalog
+    from rounds.practice import start as make
+
+    folder = make(Catalog().challenge(slug), place)
+    click.echo(f"{folder}: read brief.md, write {slug}.py, run pytest there, then: rounds grade {folder}")
+    return 0
+
+
+@cli.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…")
 @click.option("-c", "--challenge", metavar="SLUG", help="The challenge that every PATH answers, whatever its name.")
 @click.option("--json", "json_file", type=_FILE, help="Write the full report as JSON; - is standard output.")
@@ -71,7 +92,12 @@ def list_challenges(as_json: bool) -> int:
 @click.option("--require-isolation", "require", type=click.Choice(RUNGS), help="Do not judge with less than this.")
 @click.option("--isolation", type=click.Choice(ISOLATIONS), help="Use this isolation; default: the best there is.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Varies the random inputs.")
-@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="How many to grade at once.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=os.cpu_count,
+    help="How many to grade at once; default: one per processor.",
+)
 def grade(
     paths: tuple[str, ...],
     challenge: str | None,
