@@ -58,6 +58,7 @@ class Suite:
         self.tests: dict[str, int] = {}
         self.limits: dict[str, float] = {}  # of tests that set their own, by sentence
         self._ready = False
+        self._refusal: RoundsError | None = None
         self._waiting = threading.Lock()
 
     @classmethod
@@ -73,9 +74,14 @@ class Suite:
 
     def wait_until_ready(self) -> None:
         """Wait until tests are collected and walls stand; raise what kept the suite from it."""
-        with self._waiting:  # the word comes once
-            if not self._ready:
-                self._hear()
+        with self._waiting:  # the word comes once, and is the same for all who wait
+            if self._refusal is None and not self._ready:
+                try:
+                    self._hear()
+                except RoundsError as refusal:
+                    self._refusal = refusal
+            if self._refusal is not None:
+                raise self._refusal
 
     def _hear(self) -> None:
         ready, _, _ = select.select([self._control], [], [], START_SECONDS)

@@ -73,6 +73,70 @@ def write_kit(root: Path) -> Catalog:
     return Catalog([root])
 
 
+JUDGED = """\
+format = 1
+title = "Doubling"
+summary = "Double a number."
+round = "screening"
+level = "junior"
+minutes = 5
+topics = ["arithmetic"]
+submit = ["doubling.py", "parts.py"]
+seconds = {seconds}
+memory_mb = 256
+points = {{ {points} }}
+"""
+
+HIDDEN = """\
+import pytest
+
+from rounds.testing import lend, requirement
+
+
+@requirement("R1")
+@pytest.mark.parametrize("number", [1, 21])
+def test_a_number_is_doubled(submission, number):
+    found = submission.double(number)
+    assert found == 2 * number, f"double({number}) returned {found}"
+
+
+@requirement("R2")
+def test_a_text_is_refused(submission):
+    with pytest.raises(TypeError):
+        submission.double("a")
+"""
+
+RIGHT = """\
+def double(number):
+    if not isinstance(number, int):
+        raise TypeError("not a number")
+    return 2 * number
+"""
+
+
+def write_judged_kit(
+    root: Path, hidden: str = HIDDEN, points: str = "R1 = 2, R2 = 3", seconds: float = 10, props: str | None = None
+) -> Catalog:
+    """Write a kit with one challenge, `doubling`, that these hidden tests judge."""
+    folder = write_challenge(root, "doubling", JUDGED.format(points=points, seconds=seconds))
+    names = [entry.split("=")[0].strip() for entry in points.split(",")]
+    (folder / "brief.md").write_text("# Doubling\n\n" + "".join(f"## {name}. Promise {name}\n\n" for name in names))
+    tests = root / "tests" / "hidden" / "doubling"
+    tests.mkdir(parents=True)
+    (tests / "test_hidden.py").write_text(hidden)
+    if props is not None:
+        (tests / "props.py").write_text(props)
+    return Catalog([root])
+
+
+def handed_in(root: Path, source: str, name: str = "doubling") -> Path:
+    """Write a submission and give its file."""
+    folder = root / "submissions" / name
+    folder.mkdir(parents=True)
+    (folder / "doubling.py").write_text(source)
+    return folder / "doubling.py"
+
+
 ISOLATION = IsolationRecord("A", "nothing outside its own folder is in reach", ("files",), (), "", "")
 
 MET = RequirementResult("R2", "A shifted feature scores above 0.2", None, 5, Verdict.MET, seconds=0.1)
