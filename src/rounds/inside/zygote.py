@@ -21,11 +21,12 @@ from typing import Any, NoReturn
 
 from . import seccomp
 from .confine import Limits, Plan, confine
-from .memory import data_mb, tree_mb
+from .memory import data_mb, sockets_mb, tree_mb
 from .syscalls import NEW_NS, NEW_PID, NEW_USER, map_identity, mount, set_namespace, unshare
 
 WATCH_SECONDS = 0.1
 MEMORY_SLACK = 1.25
+MAX_LOOK_SECONDS = 0.5  # of processor time, to find out how much memory one child holds
 MAX_ORDER = 65536
 MAX_FAILURE = 500
 DATA = 3  # where a child finds its channel; listening sockets follow
@@ -149,9 +150,13 @@ class Zygote:
             if now - child.started > child.limits.seconds:
                 self.kill(child, "time limit")
                 continue
+            looked = time.thread_time()
             used = tree_mb(child.pid, self.proc, child.limits.memory_mb)
+            if self.plan.namespaces:
+                used += sockets_mb(child.pid, self.proc)
             child.peak_mb = max(child.peak_mb, used)
-            if used > child.limits.memory_mb * MEMORY_SLACK:
+            too_slow = time.thread_time() - looked > MAX_LOOK_SECONDS  # the others' children wait meanwhile
+            if used > child.limits.memory_mb * MEMORY_SLACK or too_slow:
                 self.kill(child, "memory limit")
 
 

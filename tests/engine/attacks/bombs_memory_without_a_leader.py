@@ -2,6 +2,7 @@
 
 import ctypes
 import mmap
+import platform
 import threading
 import time
 
@@ -17,4 +18,4 @@ def fill():
 
 def double(number):
     threading.Thread(target=fill).start()
-    ctypes.CDLL(None).syscall(60 if "x86" in ctypes.sys.platform or True else 93, 0)
+    ctypes.CDLL(None).syscall({"x86_64": 60, "aarch64": 93}[platform.machine()], 0)
