@@ -78,7 +78,8 @@ def grade_one(submission: Submission, challenge: Challenge, suite: Suite, seed: 
 def _result(name: str, challenge: Challenge, suite: Suite, judged: Judged) -> RequirementResult:
     sightings = tuple(judged.sightings.get(name, ()))
     missing = suite.tests.get(name, 0) - len(sightings)
-    if missing or not sightings:
+    unmet = any(sighting.verdict is Verdict.UNMET for sighting in sightings)
+    if not unmet and (missing or not sightings):
         reason = judged.failure or NOT_TESTED
         sightings = (*sightings, Sighting("the rest of the tests", Verdict.NOT_JUDGED, reason))
     return RequirementResult(

@@ -30,6 +30,7 @@ from rounds.report import IsolationRecord, Sighting, Verdict
 
 SILENCE_SECONDS = 150.0  # without a word from the judging process for so long, it is ended
 START_SECONDS = 120.0
+ENOUGH = 3  # unmet sightings after which a requirement's other tests are not tried
 JUDGE_MEMORY = 4 << 30
 PYTEST_OPTIONS = (
     "-c", os.devnull, "--import-mode=importlib", "--capture=no", "-q", "--no-header", "--tb=no", "--color=no",
@@ -277,9 +278,11 @@ class _Server:
         judge = session.config.pluginmanager.get_plugin("rounds-judge")
         judge.workplace = workplace(self.challenge, files, nurseries)
         judge.told = lambda requirement, seen: _say(stream, {"requirement": requirement, "seen": asdict(seen)})
-        items = session.items
-        for item, following in zip(items, [*items[1:], None], strict=True):
-            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        waiting = list(session.items)
+        while waiting:
+            item = waiting.pop(0)
+            waiting = [one for one in waiting if not _settled(one, judge.sightings)]
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=waiting[0] if waiting else None)
         unloadable = judge.workplace.unloadable
         _say(stream, {"done": True, "problem": str(unloadable) if unloadable else None})
 
@@ -295,6 +298,13 @@ def _arguments(item: Any) -> tuple[str, ...]:
     from rounds.plugin import asked
 
     return tuple(asked(item))
+
+
+def _settled(item: Any, sightings: Mapping[str, list[Sighting]]) -> bool:
+    """Say whether enough was seen of this test's requirement: it is unmet, whatever the rest would show."""
+    marker = item.get_closest_marker("requirement")
+    seen = sightings.get(marker.args[0], ()) if marker else ()
+    return sum(one.verdict is Verdict.UNMET for one in seen) >= ENOUGH
 
 
 def _tests_by_requirement(items: list[Any]) -> dict[str, int]:
