@@ -113,7 +113,7 @@ def score_all(truth: np.ndarray, said: np.ndarray, chance: np.ndarray) -> dict:
         "recall": float(recall_score(truth, said, zero_division=0.0)),
         "f1": float(f1_score(truth, said, zero_division=0.0)),
         "roc_auc": float(roc_auc_score(truth, chance)),
-        "n_test": int(len(truth)),
+        "n_test": len(truth),
     }
 
 
@@ -160,7 +160,7 @@ class TrainingPipeline:
             return rows, self.test_data
         if config.time_col:
             rows = rows.sort_values(config.time_col, kind="mergesort")
-            first = int(round(len(rows) * (1 - config.test_size)))
+            first = round(len(rows) * (1 - config.test_size))
             return rows.iloc[:first], rows.iloc[first:]
         if config.group_col:
             groups = np.array(sorted(rows[config.group_col].unique()))
@@ -255,7 +255,9 @@ class TrainingPipeline:
             if not metrics[name] > theirs:
                 return False, None, "the champion is at least as good"
         try:
-            version = self.registry.register(name=self.config.model_name, model=model, metrics=metrics, metadata=metadata)
+            version = self.registry.register(
+                name=self.config.model_name, model=model, metrics=metrics, metadata=metadata
+            )
         except Exception as error:
             return False, None, f"register() failed: {error!r}"
         return True, version, "better than the baseline and the champion"

@@ -72,7 +72,7 @@ def area_under_curve(truth: list[int], chance: list[float]) -> float:
 
 def figures(truth: Sequence[float], said: Sequence[float], chance: Sequence[float]) -> dict:
     truth, said = [int(value) for value in truth], [int(value) for value in said]
-    cells = {pair: 0 for pair in itertools.product((0, 1), repeat=2)}
+    cells = dict.fromkeys(itertools.product((0, 1), repeat=2), 0)
     for pair in zip(truth, said, strict=True):
         cells[pair] += 1
     right, wrong = cells[1, 1], cells[0, 1]
@@ -113,7 +113,8 @@ class Model:
         columns = []
         for name in self.features:
             if name in self.categories:
-                columns += [np.array([float(value == known) for value in frame[name]]) for known in self.categories[name]]
+                for known in self.categories[name]:
+                    columns.append(np.array([float(value == known) for value in frame[name]]))
             else:
                 values = frame[name].to_numpy(dtype=float)
                 mean, spread = self.spreads[name]

@@ -1,4 +1,4 @@
-"""Functions and a dict of state: everything is checked early, text is target-encoded inside the pipeline of each fold."""
+"""Functions and a dict of state: checked on creation, text target-encoded inside the pipeline of each fold."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def prepare(data: pd.DataFrame, test_data: pd.DataFrame | None, config: Pipeline
         if frame is not None:
             check(frame, names, config.target)
     rows = data.loc[data[config.target].notna()]
-    repeated = rows.duplicated(subset=names + [config.target], keep="first")
+    repeated = rows.duplicated(subset=[*names, config.target], keep="first")
     report = {"n_missing_target": int(data[config.target].isna().sum()), "n_duplicates": int(repeated.sum())}
     rows = rows.loc[~repeated]
     if len(rows) < config.min_rows:
@@ -122,7 +122,9 @@ def prepare(data: pd.DataFrame, test_data: pd.DataFrame | None, config: Pipeline
     return {"rows": rows, "names": names, "texts": texts, "report": report}
 
 
-def split(rows: pd.DataFrame, test_data: pd.DataFrame | None, config: PipelineConfig) -> tuple[pd.DataFrame, pd.DataFrame]:
+def split(
+    rows: pd.DataFrame, test_data: pd.DataFrame | None, config: PipelineConfig
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     if test_data is not None:
         return rows, test_data
     if config.time_col is not None:
@@ -154,7 +156,9 @@ def cross_validate(train: pd.DataFrame, truth: pd.Series, config: PipelineConfig
     results = []
     for params in ParameterGrid(dict(grid or {})):
         steps = build(config, state["names"], state["texts"], params)
-        found = cross_val_score(steps, train, truth, groups=groups, cv=folds, scoring=config.primary_metric, error_score="raise")
+        found = cross_val_score(
+            steps, train, truth, groups=groups, cv=folds, scoring=config.primary_metric, error_score="raise"
+        )
         results.append({"params": params, "mean": float(found.mean()), "std": float(found.std(ddof=1)),
                         "fold_scores": found.tolist()})
     return results

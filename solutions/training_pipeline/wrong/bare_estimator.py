@@ -1,4 +1,4 @@
-"""Returns the fitted estimator without its preprocessing, so raw frames fail at serving time.  Fails: R1, R3, R4, R5, R6, R9, R10, R11, R12."""
+"""Returns the bare estimator, so raw frames fail.  Fails: R1, R3, R4, R5, R6, R9, R10, R11, R12."""
 
 from __future__ import annotations
 

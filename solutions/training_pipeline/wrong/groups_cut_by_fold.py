@@ -23,7 +23,6 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
-    GroupKFold,
     GroupShuffleSplit,
     StratifiedKFold,
     TimeSeriesSplit,

@@ -1,4 +1,4 @@
-"""Splits by group or time and leaves the group, time and dropped columns among the features.  Fails: R5, R7, R9, R10, R12."""
+"""Leaves the group, time and dropped columns among the features.  Fails: R5, R7, R9, R10, R12."""
 
 from __future__ import annotations
 

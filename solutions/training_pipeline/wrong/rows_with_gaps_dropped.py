@@ -1,4 +1,4 @@
-"""Drops every row with a missing feature, and has nothing to say about one at serving time.  Fails: R1, R2, R3, R4, R5, R6, R7, R9, R11, R12."""
+"""Drops rows with a gap, and fails on one when serving.  Fails: R1, R2, R3, R4, R5, R6, R7, R9, R11, R12."""
 
 from __future__ import annotations
 

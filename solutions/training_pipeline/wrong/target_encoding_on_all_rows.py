@@ -89,8 +89,8 @@ class RateEncoder:
     def __init__(self, rows: pd.DataFrame, text: list[str], target: str) -> None:
         truth = rows[target].astype(float)
         self.overall = truth.mean()
-        self.rates = {name: truth.groupby(rows[name].astype(object).where(rows[name].notna(), "(missing)")).mean().to_dict()
-                      for name in text}
+        keys = {name: rows[name].astype(object).where(rows[name].notna(), "(missing)") for name in text}
+        self.rates = {name: truth.groupby(keys[name]).mean().to_dict() for name in text}
 
     def encode(self, frame: pd.DataFrame) -> pd.DataFrame:
         for name in self.rates:

@@ -1,4 +1,4 @@
-"""Chooses the decision threshold that scores best on the held-out rows.  Fails: R3, R5, R6."""
+"""Chooses the decision threshold that scores best on the held-out rows.  Fails: R5, R6."""
 
 from __future__ import annotations
 

@@ -54,8 +54,13 @@ class Constant(ClassifierMixin, BaseEstimator):
         return np.eye(2)[np.full(X.shape[0], self.label)]
 
 
-KINDS = {"logistic": LogisticRegression, "tree": DecisionTreeClassifier, "forest": RandomForestClassifier,
-         "recording": RecordingLogistic, "constant": Constant}
+KINDS = {
+    "logistic": LogisticRegression,
+    "tree": DecisionTreeClassifier,
+    "forest": RandomForestClassifier,
+    "recording": RecordingLogistic,
+    "constant": Constant,
+}
 
 
 def estimator(kind, options):
@@ -99,8 +104,10 @@ def hashes_of_equal_frames(submission, data, config):
     copy = copy[list(data.columns)]
     for name in [name for name in data.columns if data[name].dtype == object]:
         copy[name] = [value if not isinstance(value, str) else "".join(list(value)) for value in data[name]]
-    hashes = [submission.create_training_pipeline(frame, config=config).run()["metadata"]["data_sha256"]
-              for frame in (data, copy)]
+    hashes = [
+        submission.create_training_pipeline(frame, config=config).run()["metadata"]["data_sha256"]
+        for frame in (data, copy)
+    ]
     return [data.equals(copy), *hashes]
 
 
