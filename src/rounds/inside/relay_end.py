@@ -40,6 +40,8 @@ class InnerEnd(streams.Relay):
         self.control = control
         self.zygote = zygote
         self.lines: set[int] = set()  # of the children that run
+        self.leaving: set[int] = set()  # of those that the judge let go of
+        self.waiting: list[tuple[int, bytes, list[int]]] = []  # children not ordered yet
         self.servers: dict[int, list[int]] = {}  # by the number of a child's line: what to connect to
         self.watch(control.fileno(), self.pass_word_up)
 
@@ -64,16 +66,25 @@ class InnerEnd(streams.Relay):
         channel, far_channel = socket.socketpair()
         line, far_line = socket.socketpair()
         servers = [_nameless_listener() for _ in range(order.pop("servers"))]
-        descriptors = [far_line.fileno(), far_output, far_channel.fileno(), *(made.fileno() for made, _ in servers)]
-        socket.send_fds(self.control, [json.dumps(order).encode()], descriptors)
-        os.close(far_output)
-        for end in (far_channel, far_line, *(made for made, _ in servers)):
-            end.close()
+        sockets = [far_channel, *(made for made, _ in servers)]
+        descriptors = [far_line.detach(), far_output, *(made.detach() for made in sockets)]
         self.add(number, output, writes=False)
         self.add(number + 1, channel)
         self.add(number + 2, line)
-        self.lines.add(number + 2)
         self.servers[number + 2] = [place for _, place in servers]
+        self.waiting.append((number + 2, json.dumps(order).encode(), descriptors))
+        self.place_orders()
+
+    def place_orders(self) -> None:
+        """Hand the zygote what waits, unless a child is about to end: then what it leaves behind goes first."""
+        while self.waiting and not self.leaving:
+            line, message, descriptors = self.waiting.pop(0)
+            socket.send_fds(self.control, [message], descriptors)
+            for descriptor in descriptors:
+                os.close(descriptor)
+            self.lines.add(line)
+            if self.streams[line].ending:
+                self.leaving.add(line)
 
     def connect(self, number: int, line: int, which: int) -> None:
         connection = socket.socket(socket.AF_UNIX)
@@ -85,14 +96,18 @@ class InnerEnd(streams.Relay):
         """The judge let go of a child's line: nobody will connect to its servers any more."""
         for place in self.servers.pop(number, ()):
             os.close(place)
+        if number in self.lines:
+            self.leaving.add(number)
 
     def exhausted(self, number: int) -> None:
         """A child's line ends when the child does."""
         if number in self.lines:
             self.lines.remove(number)
+            self.leaving.discard(number)
             if not self.lines and os.getpid() == 1:
                 end_all_but(1, self.zygote)
                 empty(Path("/tmp"))
+            self.place_orders()
 
 
 def end_all_but(*kept: int) -> None:

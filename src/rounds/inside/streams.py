@@ -19,6 +19,7 @@ HEAD = struct.Struct("!IBI")
 WINDOW = 256 << 10
 CHUNK = 64 << 10
 MAX_FRAME = 64 << 10
+LAST = 1 << 32  # in the order of a turn: after every stream
 CONGESTED = 1 << 20  # with so much waiting for the pipe, no stream is read
 
 
@@ -81,7 +82,7 @@ class Relay:
         """Learn that this end has nothing more to send on this stream."""
 
     def watch(self, descriptor: int, callback: Callable[[], None]) -> None:
-        self._selector.register(descriptor, selectors.EVENT_READ, (-1, lambda _: callback()))
+        self._selector.register(descriptor, selectors.EVENT_READ, (LAST, lambda _: callback()))
 
     def unwatch(self, descriptor: int) -> None:
         self._selector.unregister(descriptor)
@@ -101,11 +102,14 @@ class Relay:
         self._outgoing += HEAD.pack(number, kind, len(payload)) + payload
 
     def turn(self) -> None:
-        """Wait for something to do and do it. Lower streams come first: a child's output before its answers."""
+        """Wait for something to do and do it.
+
+        Lower streams come first, a child's output before its answers, and any stream's end before a new order.
+        """
         ready = self._selector.select()
         for key, mask in sorted(ready, key=lambda pair: pair[0].data[0]):
             number, callback = key.data
-            if number < 0 or number in self.streams:
+            if number == LAST or number in self.streams:
                 callback(mask)
         self._flush()
 
@@ -149,7 +153,7 @@ class Relay:
             del self._outgoing[:written]
         watched = self._sink in self._selector.get_map()
         if self._outgoing and not watched:
-            self._selector.register(self._sink, selectors.EVENT_WRITE, (-1, lambda _: None))
+            self._selector.register(self._sink, selectors.EVENT_WRITE, (LAST, lambda _: None))
         elif watched and not self._outgoing:
             self._selector.unregister(self._sink)
         if was_congested or len(self._outgoing) > CONGESTED:
