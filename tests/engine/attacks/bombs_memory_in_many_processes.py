@@ -9,5 +9,5 @@ def double(number):
         if os.fork() == 0:
             held = bytearray(b"x" * 60_000_000)
             time.sleep(60)
-            return held
+            del held
     time.sleep(60)

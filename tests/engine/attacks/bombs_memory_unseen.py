@@ -1,4 +1,4 @@
-"""Makes itself undumpable, so that its memory can't be looked at, and fills shared mappings.  Expect: unmet R1, "memory"."""
+"""Hides its memory from those who look at it, and fills shared mappings.  Expect: unmet R1, "memory"."""
 
 import ctypes
 import mmap

@@ -1,6 +1,6 @@
-"""Calls methods of a lent object that were not lent, private ones and those of every class.  Expect: unmet R6, "is not lent"."""
+"""Calls methods of a lent object that were not lent.  Expect: unmet R6, "is not lent"."""
 
-NAMES = ("forget", "secret", "noted", "__class__", "__init__", "__dict__", "__getattribute__", "__reduce__", "note.__func__")
+NAMES = ("forget", "secret", "noted", "__class__", "__init__", "__dict__", "__getattribute__", "note.__func__")
 
 
 def relay(recorder, items):

@@ -1,4 +1,4 @@
-"""Announces frames of gigabytes, of a million buffers, and values nested without end.  Expect: unmet R1 R2 R6 R7 R8, "not a valid answer"."""
+"""Announces frames of gigabytes, and nests without end.  Expect: unmet R1 R2 R6 R7 R8, "not a valid answer"."""
 
 import struct
 import time

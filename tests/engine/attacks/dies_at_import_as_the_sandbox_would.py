@@ -1,4 +1,4 @@
-"""Ends its process at import with the status by which a sandbox says that it failed.  Expect: unmet all, "could not be imported"."""
+"""Dies at import as a broken sandbox would.  Expect: unmet all, "could not be imported"."""
 
 import os
 

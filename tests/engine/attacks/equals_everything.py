@@ -1,4 +1,4 @@
-"""Returns an object that is equal to everything, less, greater, true and a number.  Expect: unmet R1 R2 R6 R9, "an object came back"."""
+"""Returns an object that equals everything.  Expect: unmet R1 R2 R6 R9, "an object came back"."""
 
 
 class Anything:
@@ -36,7 +36,6 @@ def table(rows):
 
 
 def relay(recorder, items):
-    recorder.noted = items
     for item in items:
         recorder.note(item)
     return Anything()

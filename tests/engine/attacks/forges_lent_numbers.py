@@ -11,4 +11,4 @@ def relay(recorder, items):
         except PermissionError:
             continue
         return len(items)
-    answer(ext(41, [recorder._lent_number + 16]))
+    return answer(ext(41, [recorder._lent_number + 16]))

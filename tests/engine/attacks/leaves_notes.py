@@ -6,7 +6,7 @@ import socket
 from multiprocessing import shared_memory
 from pathlib import Path
 
-PLACES = ("/tmp", "/dev/shm", "/var/tmp", "/dev", "/run", "/rounds", "/rounds/site/0", "/rounds/site/0/rounds", "/", "/etc", "/usr/lib", "/dev/pts", "/proc")
+PLACES = ("/tmp", "/dev/shm", "/var/tmp", "/dev", "/dev/pts", "/run", "/rounds", "/rounds/site/0/rounds", "/", "/proc")
 
 
 def exchange():

@@ -1,4 +1,4 @@
-"""Has a metaclass that calls everything its instance, and values with a false class.  Expect: unmet R1 R3 R4."""
+"""Has a metaclass that calls everything its instance, and false classes.  Expect: unmet R1 R3 R4."""
 
 
 class Meta(type):

@@ -1,4 +1,4 @@
-"""Replaces builtins, json, socket, threading, time and the agent's own parts.  Expect: unmet R1 R2 R3 R4 R5 R6 R7 R8 R9."""
+"""Replaces builtins, modules and the agent under its own feet.  Expect: unmet R1 R2 R3 R4 R5 R6 R7 R8 R9."""
 
 import builtins
 import json

@@ -19,7 +19,7 @@ class Hostile(ValueError):
         raise MemoryError
 
 
-class AssertionError(Exception):  # noqa: A001
+class AssertionError(Exception):
     pass
 
 

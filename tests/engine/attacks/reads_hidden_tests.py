@@ -1,6 +1,7 @@
 """Looks for the hidden tests and the reference on disk.  Expect: unmet R1, "nothing found"."""
 
 import os
+from pathlib import Path
 
 WANTED = ("test_hidden.py", "challenge.toml", "brief.md", "solutions", "hidden", "props.py")
 
@@ -17,6 +18,6 @@ def find(folder="/", depth=6):
 
 
 def double(number):
-    found = find() + [path for path in ("/rounds/site/0/rounds", "/rounds/kit") if os.path.isdir(path) and os.listdir(path)]
+    found = find() + [path for place in ("/rounds/site/0/rounds", "/rounds/kit") for path in Path(place).glob("*")]
     assert found, "nothing found"
     return 2 * number

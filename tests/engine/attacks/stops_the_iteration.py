@@ -1,4 +1,4 @@
-"""Raises StopIteration from a function that a test maps, so that the loop ends before it judged.  Expect: unmet R1, "StopIteration"."""
+"""Raises StopIteration, which ends a loop over map() unjudged.  Expect: unmet R1, "StopIteration"."""
 
 
 def double(number):

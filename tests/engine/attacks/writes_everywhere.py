@@ -6,11 +6,13 @@ from pathlib import Path
 import msgpack
 import numpy
 
+PLACES = ("/", "/usr/bin", "/etc", "/dev", "/dev/pts", "/rounds", "/rounds/inside", "/rounds/site/0/rounds", "/var",
+          "/run", "/home", "/proc/sys/kernel", "/proc/1")  # fmt: skip
+
 
 def double(number):
     folders = {Path(module.__file__).parent for module in (os, numpy, msgpack)}
-    folders |= {Path(place) for place in ("/", "/usr/bin", "/etc", "/dev", "/dev/pts", "/rounds", "/rounds/inside", "/proc/sys/kernel", "/proc/1")}
-    folders |= {Path(place) for place in ("/rounds/site/0", "/rounds/site/0/rounds", "/var", "/run", "/home")}
+    folders |= {Path(place) for place in PLACES}
     written = []
     for folder in folders:
         try:
