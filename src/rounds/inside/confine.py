@@ -60,17 +60,14 @@ class Limits:
     base_data_mb: int = field(default=0)  # what the zygote itself holds, on top of memory_mb
 
 
-def confine(plan: Plan, limits: Limits) -> Path:
-    """Confine the calling process for good; return its private, writable folder."""
+def confine(plan: Plan, limits: Limits, folder: Path) -> None:
+    """Confine the calling process for good; `folder` stays writable, and with namespaces is a private /tmp."""
     prctl(PR_SET_PDEATHSIG, SIGKILL)
-    folder = Path("/tmp")
     if plan.namespaces:
         unshare(NAMESPACES)
         _private_mounts(plan, limits)
         unshare(NEW_USER)  # last: /proc can only be mounted by the owner of the pid namespace, which the zygote made
         map_identity()
-    else:
-        folder = Path(tempfile.mkdtemp(prefix="rounds-"))
     os.environ["HOME"] = os.environ["TMPDIR"] = str(folder)
     tempfile.tempdir = None
     _set_limits(limits)
@@ -80,7 +77,6 @@ def confine(plan: Plan, limits: Limits) -> Path:
         landlock.restrict(plan.readable, [str(folder), "/dev/null"])
     if plan.filter is not None:
         seccomp.load(plan.filter)
-    return folder
 
 
 def _private_mounts(plan: Plan, limits: Limits) -> None:

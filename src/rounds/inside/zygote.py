@@ -12,11 +12,14 @@ import json
 import os
 import resource
 import selectors
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NoReturn
 
 from . import seccomp
@@ -29,6 +32,7 @@ MEMORY_SLACK = 1.25
 MAX_LOOK_SECONDS = 0.5  # of processor time, to find out how much memory one child holds
 MAX_ORDER = 65536
 MAX_FAILURE = 500
+PRIVATE = Path("/tmp")  # with namespaces, each child has one of its own
 DATA = 3  # where a child finds its channel; listening sockets follow
 
 
@@ -41,6 +45,7 @@ class Child:
     line: socket.socket
     limits: Limits
     failing: int  # where it says what went wrong before it was confined
+    folder: Path
     started: float = field(default_factory=time.monotonic)
     killed: str = ""
     peak_mb: int = 0
@@ -53,6 +58,7 @@ class Zygote:
         self.control = control
         self.plan = plan
         self.children: dict[int, Child] = {}
+        self.removers: set[int] = set()
         self.selector = selectors.DefaultSelector()
         self.proc = os.open("/proc", os.O_RDONLY)
         self.own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY) if plan.namespaces else -1
@@ -71,14 +77,18 @@ class Zygote:
             self.watch()
 
     def take_order(self) -> bool:
-        message, descriptors, _, _ = socket.recv_fds(self.control, MAX_ORDER, 16)
+        try:
+            message, descriptors, _, _ = socket.recv_fds(self.control, MAX_ORDER, 16)
+        except ConnectionResetError:  # it hung up without having read all that was said
+            return False
         if not message:
             return False
         order = json.loads(message)
         limits = Limits(**order["limits"], base_data_mb=data_mb())
         line = socket.socket(fileno=descriptors[0])
         try:
-            pid, failing = self.fork(limits, descriptors[1:])
+            folder = PRIVATE if self.plan.namespaces else Path(tempfile.mkdtemp(prefix="rounds-"))
+            pid, failing = self.fork(limits, folder, descriptors[1:])
         except OSError as error:
             line.send(json.dumps({"status": None, "why": f"no process could be made: {error}"}).encode())
             line.close()
@@ -86,20 +96,20 @@ class Zygote:
         finally:
             for descriptor in descriptors[1:]:
                 os.close(descriptor)
-        child = Child(pid, os.pidfd_open(pid), line, limits, failing)
+        child = Child(pid, os.pidfd_open(pid), line, limits, failing, folder)
         self.children[pid] = child
         self.selector.register(child.pidfd, selectors.EVENT_READ, pid)
         self.selector.register(child.line, selectors.EVENT_READ, pid)
         return True
 
-    def fork(self, limits: Limits, descriptors: list[int]) -> tuple[int, int]:
+    def fork(self, limits: Limits, folder: Path, descriptors: list[int]) -> tuple[int, int]:
         failing, far = os.pipe()
         if self.plan.namespaces:
             unshare(NEW_PID)
         try:
             pid = os.fork()
             if pid == 0:
-                become_child(self.plan, limits, [*descriptors, far])
+                become_child(self.plan, limits, folder, [*descriptors, far])
         except OSError:
             os.close(failing)
             raise
@@ -141,8 +151,20 @@ class Zygote:
         child.line.close()
         os.close(child.pidfd)
         del self.children[child.pid]
+        if child.folder != PRIVATE:
+            self.removers.add(remove(child.folder))
+
+    def end_all(self) -> None:
+        """Bury who is left, and wait until their folders are gone."""
+        for child in list(self.children.values()):
+            if not child.killed:
+                self.kill(child, "ended by the judge")
+            self.bury(child)
+        for pid in self.removers:
+            os.waitpid(pid, 0)
 
     def watch(self) -> None:
+        self.removers = {pid for pid in self.removers if os.waitpid(pid, os.WNOHANG) == (0, 0)}
         now = time.monotonic()
         for child in list(self.children.values()):
             if child.killed:
@@ -171,7 +193,18 @@ def _signal(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def become_child(plan: Plan, limits: Limits, descriptors: list[int]) -> NoReturn:
+def remove(folder: Path) -> int:
+    """Remove what a child left, in a process of its own: it may take long, and fail on names nested without end."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os._exit(0)
+    return pid
+
+
+def become_child(plan: Plan, limits: Limits, folder: Path, descriptors: list[int]) -> NoReturn:
     """In the fork: take up the descriptors, put up the walls, and serve the test.
 
     The last descriptor is for what goes wrong before the walls stand. It is closed then, so that whatever happens
@@ -183,7 +216,7 @@ def become_child(plan: Plan, limits: Limits, descriptors: list[int]) -> NoReturn
         os.setsid()
         place_descriptors(output, [*others, failing])
         failing = DATA + len(others)
-        folder = confine(plan, limits)
+        confine(plan, limits, folder)
         channel = socket.socket(fileno=DATA)
         from .agent import serve
     except BaseException as error:
@@ -256,4 +289,6 @@ def main(settings: dict[str, Any], control: socket.socket) -> None:
     gc.freeze()
     seconds = round(time.perf_counter() - started, 3)
     control.send(json.dumps({"ready": seconds, "missing": missing}).encode())
-    Zygote(control, plan).run()
+    zygote = Zygote(control, plan)
+    zygote.run()
+    zygote.end_all()

@@ -1,0 +1,146 @@
+"""The memory of a tree of processes, read from outside: every process counts, shared pages count once."""
+
+import contextlib
+import mmap
+import os
+import signal
+
+import pytest
+
+from rounds.inside import memory
+
+MB = 1 << 20
+
+
+@pytest.fixture
+def proc():
+    descriptor = os.open("/proc", os.O_RDONLY)
+    yield descriptor
+    os.close(descriptor)
+
+
+@pytest.fixture
+def forked():
+    """Start a process that does something, says a line, and stays: `pid, said = forked(function)`."""
+    pids = []
+
+    def forked(function):
+        reading, writing = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            with contextlib.suppress(BaseException):
+                os.write(writing, function() or b"up")
+                signal.pause()
+            os._exit(0)
+        pids.append(pid)
+        os.close(writing)
+        said = os.read(reading, 100)
+        os.close(reading)
+        return pid, said
+
+    yield forked
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def staying(function=lambda: None):
+    """Fork, do something, and stay until the parent ends; give the child's pid."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        kept = function()
+        os.write(writing, b"x")
+        signal.alarm(60)
+        while kept is not staying:
+            signal.pause()
+    os.read(reading, 1)
+    return pid
+
+
+def filled(megabytes, shared=False):
+    flags = mmap.MAP_SHARED if shared else mmap.MAP_PRIVATE
+    held = mmap.mmap(-1, megabytes * MB, flags=flags | mmap.MAP_ANONYMOUS)
+    for position in range(0, megabytes * MB, mmap.PAGESIZE):
+        held[position] = 1
+    return held
+
+
+def end(pids):
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_a_tree_holds_a_process_and_all_below_it(forked, proc):
+    def two_levels():
+        child = staying()
+        grandchild_of = staying(lambda: staying())
+        return f"{child} {grandchild_of}".encode()
+
+    root, said = forked(two_levels)
+    children = {int(word) for word in said.split()}
+    found = memory.tree(root, proc)
+    try:
+        assert found[0] == root
+        assert children < set(found)
+        assert len(found) == len(set(found)) == 4
+        assert os.getpid() not in found
+    finally:
+        end(found)
+
+
+def test_a_process_that_is_gone_has_no_memory(proc):
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert memory.tree_mb(pid, proc, 0) == 0
+
+
+def test_memory_of_children_is_added(forked, proc):
+    def holding():
+        return f"{staying(lambda: filled(40))} {staying(lambda: filled(40))}".encode()
+
+    alone, _ = forked(lambda: None)
+    root, _ = forked(holding)
+    pids = memory.tree(root, proc)
+    try:
+        assert memory.tree_mb(root, proc, 0) - memory.tree_mb(alone, proc, 0) >= 75
+        assert memory.tree_mb(root, proc, 10**6) >= 80
+    finally:
+        end(pids)
+
+
+def test_shared_memory_is_counted_once_where_it_matters(forked, proc):
+    def sharing():
+        shared = filled(60, shared=True)
+
+        def touch():
+            return [shared[position] for position in range(0, len(shared), mmap.PAGESIZE)] and shared
+
+        return " ".join(str(staying(touch)) for _ in range(4)).encode()
+
+    root, _ = forked(sharing)
+    pids = memory.tree(root, proc)
+    try:
+        assert len(pids) == 5
+        fair = memory.tree_mb(root, proc, 0)
+        assert 55 <= fair < 200
+        assert memory.tree_mb(root, proc, 10**6) > fair + 150
+    finally:
+        end(pids)
+
+
+def test_the_cheap_figure_is_taken_as_long_as_it_is_small_enough(forked, proc):
+    root, _ = forked(lambda: None)
+    cheap = memory.tree_mb(root, proc, 10**6)
+    assert 0 < memory.tree_mb(root, proc, 0) <= cheap
+
+
+def test_private_writable_memory_grows_with_what_is_held():
+    before = memory.data_mb()
+    held = filled(50)
+    assert 45 <= memory.data_mb() - before <= 60
+    held.close()
