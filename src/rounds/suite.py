@@ -202,6 +202,8 @@ def _serve(control: socket.socket, challenge: Challenge, isolation: str | None, 
     options = [str(challenge.hidden), f"--rootdir={challenge.hidden}", *PYTEST_OPTIONS, "-p", "rounds.plugin"]
     options += [f"--seed={seed}", "--submission=-"]
     code = pytest.main(options, plugins=[server])
+    if server.refusal is not None:
+        raise server.refusal
     if not server.served:
         raise JudgeFailure(
             f"the hidden tests of {challenge.slug} could not be collected (pytest ended with {int(code)})."
@@ -216,13 +218,18 @@ class _Server:
         self.challenge = challenge
         self.climbing = climbing
         self.served = False
+        self.refusal: RoundsError | None = None
 
     def pytest_runtestloop(self, session: Any) -> bool:
         from rounds.workplace import Nurseries, modules_for
 
         if session.testsfailed or not session.items:
             return True
-        zygote, record = self.climbing.finish()
+        try:
+            zygote, record = self.climbing.finish()
+        except RoundsError as refusal:  # pytest would make an internal error of it
+            self.refusal = refusal
+            return True
         nurseries = Nurseries(zygote, modules_for(self.challenge))
         try:
             if any("sandbox" in _arguments(item) for item in session.items):

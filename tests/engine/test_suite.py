@@ -8,7 +8,7 @@ import pytest
 from samples import HIDDEN, RIGHT, write_judged_kit
 
 from rounds import suite as suite_module
-from rounds.errors import BadInput, IsolationUnavailable, JudgeFailure
+from rounds.errors import IsolationUnavailable, JudgeFailure
 from rounds.report import Verdict
 from rounds.suite import Suite
 
@@ -44,6 +44,15 @@ def started(tmp_path):
         suite.close()
 
 
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory):
+    """One suite for all tests that only judge with it."""
+    challenge = write_judged_kit(tmp_path_factory.mktemp("kit")).challenge("doubling")
+    suite = Suite.start(challenge, isolation=None, require=None, seed=0)
+    yield suite
+    suite.close()
+
+
 def files(source):
     return {"doubling.py": source.encode()}
 
@@ -52,20 +61,18 @@ def verdicts(judged):
     return {name: [one.verdict for one in seen] for name, seen in judged.sightings.items()}
 
 
-def test_a_suite_says_what_it_holds_and_how_it_is_isolated(started):
-    suite = started()
-    suite.wait_until_ready()
-    suite.wait_until_ready()
-    assert suite.tests == {"R1": 2, "R2": 1}
-    assert suite.isolation.rung in "ABCDE"
-    assert suite.isolation.protects
+def test_a_suite_says_what_it_holds_and_how_it_is_isolated(warm):
+    warm.wait_until_ready()
+    warm.wait_until_ready()
+    assert warm.tests == {"R1": 2, "R2": 1}
+    assert warm.isolation.rung in "ABCDE"
+    assert warm.isolation.protects
 
 
-def test_submissions_are_judged_one_after_the_other_without_a_trace(started):
-    suite = started()
-    right = suite.judge(files(RIGHT))
-    wrong = suite.judge(files("def double(number):\n    return number"))
-    again = suite.judge(files(RIGHT))
+def test_submissions_are_judged_one_after_the_other_without_a_trace(warm):
+    right = warm.judge(files(RIGHT))
+    wrong = warm.judge(files("def double(number):\n    return number"))
+    again = warm.judge(files(RIGHT))
     met = {"R1": [Verdict.MET] * 2, "R2": [Verdict.MET]}
     assert verdicts(right) == verdicts(again) == met
     assert verdicts(wrong) == {"R1": [Verdict.UNMET] * 2, "R2": [Verdict.UNMET]}
@@ -83,8 +90,8 @@ def test_submissions_are_judged_side_by_side(started):
     ]
 
 
-def test_a_file_that_cannot_be_imported_is_the_problem_of_the_whole(started):
-    judged = started().judge(files("import no_such_library"))
+def test_a_file_that_cannot_be_imported_is_the_problem_of_the_whole(warm):
+    judged = warm.judge(files("import no_such_library"))
     assert "doubling.py could not be imported" in judged.problem
     assert verdicts(judged) == {"R1": [Verdict.UNMET] * 2, "R2": [Verdict.UNMET]}
 
@@ -100,8 +107,8 @@ def test_an_import_that_hangs_costs_less_and_less(started):
     assert "could not be imported" in judged.problem
 
 
-def test_output_and_the_candidates_line_are_told(started):
-    judged = started().judge(files("def double(number):\n    print('seen', number)\n    return 1 / 0"))
+def test_output_and_the_candidates_line_are_told(warm):
+    judged = warm.judge(files("def double(number):\n    print('seen', number)\n    return 1 / 0"))
     first = judged.sightings["R1"][0]
     assert first.where == "doubling.py:3:  return 1 / 0"
     assert first.output == "seen 1\n"
@@ -140,7 +147,7 @@ def test_a_suite_that_cannot_be_collected_is_a_failure_of_the_judge(started):
         started("import no_such_library\n").wait_until_ready()
 
 
-@pytest.mark.parametrize("hidden", ["def test_x(:\n", "NOTHING = 1\n", "import sys\nsys.exit(0)\n"])
+@pytest.mark.parametrize("hidden", ["def test_x(:\n", "NOTHING = 1\n"])
 def test_a_suite_without_a_test_is_a_failure_of_the_judge(started, hidden):
     with pytest.raises(JudgeFailure, match=r"could not be (collected|loaded)"):
         started(hidden).judge(files(RIGHT))
@@ -152,7 +159,7 @@ def test_a_suite_whose_process_ends_is_a_failure_of_the_judge(started):
 
 
 def test_an_unknown_rung_is_told(started):
-    with pytest.raises((BadInput, JudgeFailure), match="no isolation rung 'Z'"):
+    with pytest.raises(JudgeFailure, match="no isolation rung 'Z'"):
         started(isolation="Z").wait_until_ready()
 
 
@@ -169,3 +176,10 @@ def test_a_closed_suite_leaves_no_process(started):
     suite.close()
     with pytest.raises(ChildProcessError):
         os.waitpid(suite._pid, os.WNOHANG)
+
+
+def test_everyone_who_waits_is_told_the_same(started):
+    suite = started("import no_such_library\n")
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        told = [pool.submit(suite.wait_until_ready) for _ in range(3)]
+        assert len({str(future.exception(60)) for future in told}) == 1
