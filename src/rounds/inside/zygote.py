@@ -66,15 +66,18 @@ class Zygote:
     def run(self) -> None:
         """Serve until the judge hangs up."""
         self.selector.register(self.control, selectors.EVENT_READ, "control")
+        watched = time.monotonic()
         while True:
-            timeout = WATCH_SECONDS if self.children else None
-            for key, _ in self.selector.select(timeout):
+            waits = max(0.0, watched + WATCH_SECONDS - time.monotonic())
+            for key, _ in self.selector.select(waits if self.children else None):
                 if key.data == "control":
                     if not self.take_order():
                         return
                 elif key.data in self.children:
                     self.look_at(self.children[key.data], key.fd)
-            self.watch()
+            if time.monotonic() - watched >= WATCH_SECONDS:
+                self.watch()
+                watched = time.monotonic()
 
     def take_order(self) -> bool:
         try:
