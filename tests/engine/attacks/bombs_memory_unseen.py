@@ -4,6 +4,7 @@ import ctypes
 import mmap
 import time
 
+CHUNK = b"x" * 25_000_000
 PR_SET_DUMPABLE, PR_SET_PDEATHSIG = 4, 1
 
 
@@ -12,7 +13,7 @@ def double(number):
     libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     libc.prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0)
     held = []
-    for _ in range(40):
-        held.append(mmap.mmap(-1, 50_000_000))
-        held[-1].write(b"x" * 50_000_000)
+    for _ in range(80):
+        held.append(mmap.mmap(-1, len(CHUNK)))
+        held[-1].write(CHUNK)
     time.sleep(60)

@@ -6,13 +6,15 @@ import platform
 import threading
 import time
 
+CHUNK = b"x" * 25_000_000
+
 
 def fill():
     held = []
-    for _ in range(30):
-        held.append(mmap.mmap(-1, 50_000_000))
-        held[-1].write(b"x" * 50_000_000)
-        time.sleep(0.05)
+    for _ in range(60):
+        held.append(mmap.mmap(-1, len(CHUNK)))
+        held[-1].write(CHUNK)
+        time.sleep(0.02)
     time.sleep(60)
 
 

@@ -3,10 +3,12 @@
 import mmap
 import time
 
+CHUNK = b"x" * 25_000_000
+
 
 def double(number):
     held = []
-    for _ in range(40):
-        held.append(mmap.mmap(-1, 50_000_000))
-        held[-1].write(b"x" * 50_000_000)
+    for _ in range(80):
+        held.append(mmap.mmap(-1, len(CHUNK)))
+        held[-1].write(CHUNK)
     time.sleep(60)

@@ -1,17 +1,16 @@
 """Reads /proc of every process number.  Expect: unmet R1, "nothing found"."""
 
-import os
+import contextlib
 from pathlib import Path
 
 
 def double(number):
     found = []
-    listed = [path.name for path in Path("/proc").iterdir() if path.name.isdigit()]
-    for pid in {*map(str, range(2, 3000)), *listed} - {str(os.getpid())}:
+    own = {path.name for path in Path("/proc/self/task").iterdir()}
+    listed = {path.name for path in Path("/proc").iterdir() if path.name.isdigit()}
+    for pid in listed.union(map(str, range(500))) - own:
         for part in ("cmdline", "environ", "maps", "root/etc/hostname"):
-            try:
+            with contextlib.suppress(OSError):
                 found.append(Path(f"/proc/{pid}/{part}").read_bytes())
-            except OSError:
-                continue
     assert found, "nothing found"
     return 2 * number
