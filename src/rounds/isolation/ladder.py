@@ -13,13 +13,18 @@ from rounds.isolation.zygote import Zygote, ZygoteError
 from rounds.report import IsolationRecord
 
 BUILD = "docker build -t rounds-sandbox --target sandbox -f docker/Dockerfile ."
+NESTED = (
+    "allow user namespaces (docker run --security-opt seccomp=unconfined --security-opt systempaths=unconfined), "
+    "or grade on the host"
+)
 FIXES = (
     ("no docker command", f"install Docker, then: {BUILD}"),
     ("no Docker engine", "start Docker (Docker Desktop, or: sudo systemctl start docker)"),
     ("no image", BUILD),
     ("another version", BUILD),
     ("uid map", "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile for bwrap"),
-    ("new namespace", "allow user namespaces (docker run --security-opt seccomp=unconfined), or grade on the host"),
+    ("new namespace", NESTED),
+    ("mount proc", NESTED),
     ("no bubblewrap", "install bubblewrap (apt-get install bubblewrap)"),
 )
 
