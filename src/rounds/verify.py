@@ -173,7 +173,7 @@ def _in_props(path: Path) -> bool:
 def _requirements(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
     for decorator in function.decorator_list:
         if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).endswith("requirement"):
-            yield from (argument.value for argument in decorator.args if isinstance(argument, ast.Constant))
+            yield from (str(argument.value) for argument in decorator.args if isinstance(argument, ast.Constant))
 
 
 # --- the public tests
