@@ -51,8 +51,8 @@ class Proxy:
         _ask(self, "delitem", self, key)
 
     def __len__(self) -> int:
-        length = _ask(self, "len", self)
-        if type(length) is not int or not 0 <= length <= MAX_LENGTH:  # list() makes room for so many ahead of time
+        length = int(_ask(self, "len", self))
+        if not 0 <= length <= MAX_LENGTH:  # list() makes room for so many ahead of time
             raise OpaqueValue(f"{self!r} has an impossible length")
         return length
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 MAX_LOOKS = 8
-CROWD = 16  # times what is suspicious
+CROWD = 64  # processes
 _SOCKET_BUFFER = 212_992  # bytes that a socket may hold unread, unless the machine's owner changed it
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -38,11 +38,12 @@ def tree_mb(root: int, proc: int, suspicious_mb: int) -> int:
     Resident sizes are cheap to read and count shared pages again for each process; the fair, slow figure (Pss) is read
     only where they add up to more than `suspicious_mb`. A process that hides its Pss is taken by its resident size. Of
     many processes the largest are read, and some of the others that none of them can foresee. A crowd is taken by its
-    resident sizes: the fair figure waits for each process's lock on its memory, and a crowd of forks holds that long.
+    resident sizes, shared pages and all: the fair figure waits for each process's lock on its memory, and while forks
+    by the hundred hold that, nobody else's test would be watched.
     """
     sizes = {pid: _resident(pid, proc) for pid in tree(root, proc)}
     resident = sum(sizes.values()) >> 20
-    if resident <= suspicious_mb or 0 < CROWD * suspicious_mb < resident:
+    if resident <= suspicious_mb or len(sizes) > CROWD:
         return resident
     pids = sorted(sizes, key=sizes.__getitem__, reverse=True)
     largest, others = pids[:MAX_LOOKS], pids[MAX_LOOKS:]
