@@ -1,9 +1,9 @@
-"""Forks as often as it can, each child at work.  Expect: unmet R1."""
+"""Forks as often as it can, each child at work.  Expect: unmet R9."""
 
 import os
 
 
-def double(number):
+def say(text):
     while True:
         try:
             os.fork()
