@@ -16,6 +16,7 @@ import socket
 import struct
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from .syscalls import prctl
 PR_SET_DUMPABLE = 4
 MAX_WORD = 60000
 MAX_ROUNDS = 1000
+MAX_FOLDERS = 20
 HERE = Path(__file__).resolve().parent
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
 READABLE = ("/usr", "/lib", "/lib64", "/bin", "/etc", sys.prefix, sys.base_prefix, str(HERE), *DEVICES)
@@ -76,8 +78,8 @@ class InnerEnd(streams.Relay):
         self.place_orders()
 
     def place_orders(self) -> None:
-        """Hand the zygote what waits, unless a child is about to end: then what it leaves behind goes first."""
-        while self.waiting and not self.leaving:
+        """Hand the zygote what waits, unless children are about to end and what they leave behind must go first."""
+        while self.waiting and not (self.leaving and littered(self.zygote)):
             line, message, descriptors = self.waiting.pop(0)
             socket.send_fds(self.control, [message], descriptors)
             for descriptor in descriptors:
@@ -104,21 +106,40 @@ class InnerEnd(streams.Relay):
         if number in self.lines:
             self.lines.remove(number)
             self.leaving.discard(number)
-            if not self.lines and os.getpid() == 1:
-                end_all_but(1, self.zygote)
+            if not self.lines and littered(self.zygote):
+                end_orphans(self.zygote)
                 empty(Path("/tmp"))
             self.place_orders()
 
 
-def end_all_but(*kept: int) -> None:
-    """End and reap whatever else runs in the container."""
+def littered(zygote: int) -> bool:
+    """Say whether tests left processes in this container, or more files than the zygote clears away itself."""
+    if os.getpid() != 1:
+        return False
+    space, folders = os.statvfs("/tmp"), sum(1 for _ in Path("/tmp").iterdir())
+    full = space.f_bfree < space.f_blocks // 2 or space.f_ffree < space.f_files // 2
+    return full or folders > MAX_FOLDERS or any(orphans(zygote))
+
+
+def orphans(zygote: int) -> Iterator[int]:
+    """List what runs and has no parent but this process, the first of the container."""
+    for path in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if path.name.isdigit() and int(path.name) != zygote:
+                state, parent = (path / "stat").read_text().rpartition(")")[2].split()[:2]
+                if parent == "1" and state not in "ZX":
+                    yield int(path.name)
+
+
+def end_orphans(zygote: int) -> None:
+    """End what tests left running; the children of what is ended become orphans in turn."""
     for _ in range(MAX_ROUNDS):
-        others = {int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()} - {*kept}
-        for pid in others:
-            with contextlib.suppress(ProcessLookupError):
+        found = list(orphans(zygote))
+        for pid in found:
+            with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         reap()
-        if not others:
+        if not found:
             return
 
 

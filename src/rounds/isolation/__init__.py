@@ -19,6 +19,10 @@ told by the zygote, on a line that the child never holds. The judge believes not
 decodes data, and computes.
 
 The ladder (`rungs.py`) says what remains where a machine offers less. Each rung is tried by running it.
+
+Beside the ladder stands the container, by request and where there is no Linux: `relay.py` takes the zygote's place on
+this side, starts the container, and carries the bytes of a child's descriptors over its standard streams to
+`rounds.inside.relay_end`, which runs the ordinary zygote in there with the walls of rung C. The judge notices nothing.
 """
 
 from rounds.isolation.ladder import Climb, choose, climb

@@ -100,7 +100,8 @@ def _plain_word(payload: bytes) -> dict[str, Any]:
 def command(settings: dict[str, Any], hash_seed: int) -> tuple[list[str], dict[str, str]]:
     """Return command and environment of this process, for the judge's handle."""
     inner = {**settings, "environment": wall.environment([], hash_seed), "inside": fingerprint()}
-    return [sys.executable, "-P", "-B", "-m", "rounds.isolation.relay", json.dumps(inner)], dict(os.environ)
+    run = "from rounds.isolation.relay import main; main()"  # as a module it would be imported twice
+    return [sys.executable, "-P", "-B", "-c", run, json.dumps(inner)], dict(os.environ)
 
 
 def container_command(docker: str, name: str, settings: dict[str, Any]) -> list[str]:
@@ -176,7 +177,3 @@ def main() -> None:
         carry(control, process)
     finally:
         stop(process, docker, name)
-
-
-if __name__ == "__main__":
-    main()
