@@ -36,6 +36,15 @@ def test_one_changed_cell_changes_the_hash(box, seed, column, place):
 
 
 @requirement("R12")
+def test_one_city_changed_for_another_changes_the_hash(box, seed):
+    data = customers(seed=seed)
+    second, third = data["city"].value_counts().index[1:]
+    other, row = data.copy(), data.index[data["city"] == third][9]
+    other.loc[row, "city"] = second
+    assert sha256_of(box, data) != sha256_of(box, other), "one city changed for another common one, data_sha256 did not"
+
+
+@requirement("R12")
 def test_a_value_gone_missing_changes_the_hash(box, seed):
     data = customers(seed=seed)
     other = data.copy()
