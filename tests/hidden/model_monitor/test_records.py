@@ -436,6 +436,19 @@ def test_a_contradiction_without_label_and_timestamp_is_refused(submission):
 
 
 @requirement("R6")
+@pytest.mark.parametrize("what", ["another prediction", "a value inside", "another timestamp", "an earlier timestamp"])
+def test_a_contradiction_leaves_no_first_label_behind(submission, what):
+    monitor = fresh(submission)
+    call = {"features": {"x": 1, "y": "a", "z": [1]}, "prediction": 1, "timestamp": 5.0}
+    monitor.log_prediction(**call, prediction_id="a")
+    refused(
+        lambda: monitor.log_prediction(**(call | {"actual": 1} | CONTRADICTIONS[what]), prediction_id="a"),
+        f"the id 'a' again with {what} and a first label",
+    )
+    assert labels(monitor) == {"a": None}, f"a prediction refused for {what} left its label: {labels(monitor)}"
+
+
+@requirement("R6")
 def test_equal_content_under_two_ids_is_two_predictions(submission):
     monitor = fresh(submission)
     monitor.log_prediction({"x": 1}, 1, 1, prediction_id="a", timestamp=5.0)

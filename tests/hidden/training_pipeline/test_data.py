@@ -200,6 +200,14 @@ def test_an_infinite_value_is_refused_by_column(box, seed, value, place):
 
 
 @requirement("R2")
+def test_an_infinite_value_in_a_row_without_a_target_is_refused(box, seed):
+    data = customers(seed=seed).astype({"target": float})
+    data.loc[data.index[20], ["spend", "target"]] = [np.inf, np.nan]
+    message = refused(box, data)
+    assert "spend" in message, f"spend held inf in a row without a target, and the message says {message!r}"
+
+
+@requirement("R2")
 def test_an_infinite_value_in_the_last_of_many_columns_is_refused(box, seed):
     data = plain(seed=seed, columns=6)
     data.loc[100, "x5"] = -np.inf

@@ -240,6 +240,20 @@ def test_a_tree_is_chosen_without_the_labels_of_test_data(box, seed):
 
 
 @requirement("R6")
+@pytest.mark.parametrize("better", [0, 1])
+def test_a_tie_is_not_broken_by_the_labels_of_test_data(box, seed, better):
+    data, held_out = plain(seed=seed), plain(120, seed=seed + 1, positives=0.9 if better else 0.1)
+    held_out[["x0", "x1", "x2"]] *= 1000
+    settings = {"kind": "faraway", "param_grid": {"label": [0, 1]}, "primary_metric": "accuracy"}
+    result = train(box, data, test_data=held_out, **settings)
+    tied = [entry["params"] for entry in result["cv_results"]]
+    assert result["best_params"] == tied[0], (
+        f"both candidates score the same in every fold and {tied[0]} came first; best_params is {result['best_params']}, "
+        f"and on test_data label={better} is better"
+    )
+
+
+@requirement("R6")
 def test_constant_candidates_are_chosen_without_the_labels_of_test_data(box, seed):
     data, held_out = plain(seed=seed, positives=0.3), plain(100, seed=seed + 1, positives=0.9)
     result = train(
