@@ -1,7 +1,7 @@
 """The proof that a grade means something: `rounds verify` judges the suites by answers whose verdict is known.
 
 The stub fails everything, the reference and every other right answer meet everything, each wrong answer fails exactly
-what its first line says; with several seeds, so that a suite that wavers is found.
+what its first line says. Right answers are judged with several seeds, so that a suite that wavers is found.
 """
 
 import ast
@@ -51,14 +51,17 @@ class Answer:
 def verify(
     challenges: Sequence[Challenge], *, quick: bool, seeds: Sequence[int], tell: Callable[[str], None]
 ) -> list[Finding]:
-    """Return all that does not hold of these challenges; `quick` tries right answers and wrong ones once."""
+    """Return all that does not hold of these challenges.
+
+    With the first seed every answer is judged, with the others the right ones.
+    """
     findings: list[Finding] = []
     for challenge in challenges:
         tell(f"{challenge.slug}: reading")
         problems = [*_declared(challenge), *lint(challenge), *_public(challenge)]
         try:
             for seed in seeds:
-                problems += _judged(challenge, seed, tell)
+                problems += _judged(challenge, seed, tell, every=seed == seeds[0])
         except RoundsError as error:
             problems.append(str(error))
         findings += [Finding(challenge.slug, problem) for problem in problems]
@@ -213,10 +216,10 @@ def _plain_pytest(folder: Path) -> int:
 # --- the hidden tests
 
 
-def _judged(challenge: Challenge, seed: int, tell: Callable[[str], None]) -> Iterator[str]:
+def _judged(challenge: Challenge, seed: int, tell: Callable[[str], None], *, every: bool) -> Iterator[str]:
     suite = Suite.start(challenge, isolation=None, require=None, seed=seed)
     try:
-        known = answers(challenge)
+        known = [answer for answer in answers(challenge) if every or not answer.fails]
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             reports = pool.map(lambda answer: grade_one(_submission(answer, challenge), challenge, suite, seed), known)
             for done, (answer, report) in enumerate(zip(known, reports, strict=True), 1):
