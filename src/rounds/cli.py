@@ -185,7 +185,7 @@ def verify(slugs: tuple[str, ...], quick: bool) -> int:
     catalog = Catalog()
     challenges = [catalog.challenge(slug) for slug in slugs or catalog.slugs]
     seeds = (0,) if quick else (0, 1, 2)
-    findings = find_problems(challenges, quick=quick, seeds=seeds, tell=partial(click.echo, err=True))
+    findings = find_problems(challenges, seeds=seeds, tell=partial(click.echo, err=True))
     for finding in findings:
         click.echo(f"{finding.slug}: {finding.problem}")
     if not findings:

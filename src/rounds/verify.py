@@ -48,9 +48,7 @@ class Answer:
     role: str = field(default="wrong")
 
 
-def verify(
-    challenges: Sequence[Challenge], *, quick: bool, seeds: Sequence[int], tell: Callable[[str], None]
-) -> list[Finding]:
+def verify(challenges: Sequence[Challenge], *, seeds: Sequence[int], tell: Callable[[str], None]) -> list[Finding]:
     """Return all that does not hold of these challenges.
 
     With the first seed every answer is judged, with the others the right ones.
