@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from training_runs import FEATURES, chances, customers, labels, measured, plain, train
+from training_runs import FEATURES, NUMBERS, chances, customers, labels, measured, plain, train
 
 from rounds.testing import requirement
 
@@ -81,15 +81,21 @@ def test_unknown_categories_are_taken(box, seed):
 @requirement("R4")
 def test_rows_are_answered_one_by_one_in_their_order(box, seed):
     model, probe = train(box, customers(seed=seed))["model"], customers(40, seed=seed + 1)[FEATURES]
-    together = chances(model, probe)
+    probe.loc[probe.index[17], NUMBERS] = np.nan
+    probe.loc[probe.index[:17], NUMBERS] *= 1.5
+    together, said = chances(model, probe), labels(model.predict(probe))
     for place in (0, 17, 39):
         alone = chances(model, probe.iloc[[place]])
         assert alone.shape == (1,), "a frame of one row did not give one answer"
         assert abs(alone[0] - together[place]) <= 1e-9, (
-            "a row alone and the same row among others got different answers"
+            "a row alone and the same row among others got different chances"
+        )
+        assert labels(model.predict(probe.iloc[[place]])) == [said[place]], (
+            "a row alone got another label than among others"
         )
     gap = np.abs(chances(model, probe.iloc[::-1])[::-1] - together).max()
     assert gap <= 1e-9, f"rows in reverse order moved probabilities by {gap:.3g}"
+    assert labels(model.predict(probe.iloc[::-1]))[::-1] == said, "rows in reverse order got other labels"
 
 
 @requirement("R4")
