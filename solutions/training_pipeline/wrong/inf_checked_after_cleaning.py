@@ -432,7 +432,7 @@ class TrainingPipeline:
         path = folder / "model.joblib"
         joblib.dump(model, path)
         metadata["artifact_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-        with open(folder / "metadata.json", "w", encoding="utf-8") as file:
+        with (folder / "metadata.json").open("w", encoding="utf-8") as file:
             json.dump(metadata, file, allow_nan=False, indent=1)
 
     def _offer(self, model, metrics, baseline, metadata) -> tuple[bool, int | None, str]:
@@ -502,7 +502,7 @@ def create_training_pipeline(
     data: pd.DataFrame | None = None,
     *,
     test_data: pd.DataFrame | None = None,
-    config: PipelineConfig = PipelineConfig(),  # noqa: B008  (frozen)
+    config: PipelineConfig = PipelineConfig(),
     registry: Registry | None = None,
     clock: Callable[[], float] = time.time,
 ) -> TrainingPipeline:

@@ -248,7 +248,7 @@ def test_a_tie_is_not_broken_by_the_labels_of_test_data(box, seed, better):
     result = train(box, data, test_data=held_out, **settings)
     tied = [entry["params"] for entry in result["cv_results"]]
     assert result["best_params"] == tied[0], (
-        f"both candidates score the same in every fold and {tied[0]} came first; best_params is {result['best_params']}, "
+        f"both candidates score the same in every fold, {tied[0]} came first; best_params is {result['best_params']}, "
         f"and on test_data label={better} is better"
     )
 
