@@ -19,6 +19,7 @@ import socket
 import sys
 import threading
 import traceback
+import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -38,6 +39,9 @@ PYTEST_OPTIONS = (
     "-p", "no:stepwise", "-p", "no:logging", "-p", "no:warnings", "-p", "no:unraisableexception",
     "-p", "no:threadexception",
 )  # fmt: skip
+
+
+_controls: "weakref.WeakSet[socket.socket]" = weakref.WeakSet()
 
 
 @dataclass
@@ -66,9 +70,11 @@ class Suite:
     def start(cls, challenge: Challenge, *, isolation: str | None, require: str | None, seed: int) -> "Suite":
         """Fork the suite's process; it gets ready while the caller goes on."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        _controls.add(ours)
         pid = os.fork()
         if pid == 0:
-            ours.close()
+            for inherited in list(_controls):  # a suite that held another's line would keep it from ending
+                inherited.close()
             _become_suite(theirs, challenge, isolation, require, seed)
         theirs.close()
         return cls(ours, pid)
