@@ -110,11 +110,11 @@ def timed(grader: Grader, count: int) -> float:
 def surroundings(load: float, isolation: str) -> str:
     """Describe when, where and beside what was measured."""
     now = os.getloadavg()[0]
-    busy = f"{load:.1f} before the first run, {now:.1f} after the last (about 2 is our own)"
+    busy = f"{load:.1f} before the first run, {now:.1f} after the last (of the latter about 2 is our own)"
     rows = [
         ["date", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"],
         ["machine", f"{processor()}, {os.cpu_count()} processors, of which {AT_ONCE} are used; {platform.platform()}"],
-        ["Python", platform.python_version()],
+        ["Python", f"{platform.python_version()}; all contenders at nice {os.nice(0)}"],
         ["isolation of rounds", isolation],
         ["load average", busy + ("" if load < 0.5 else ": **busy with other work**, so read the ratios with care")],
     ]
