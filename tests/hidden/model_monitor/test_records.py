@@ -371,6 +371,9 @@ def test_nan_features_equal_each_other(submission):
     refused(lambda: monitor.log_prediction({"x": 0.0, "y": 1}, 1, prediction_id="a"), "0.0 where NaN was logged")
     refused(lambda: monitor.log_prediction({"x": None, "y": 1}, 1, prediction_id="a"), "None where NaN was logged")
     assert len(monitor.records()) == 1, f"one prediction was logged, and {len(monitor.records())} are held"
+    monitor.log_prediction({"x": 2.5, "y": 1}, 1, prediction_id="b")
+    nan = {"x": float("nan"), "y": 1}
+    refused(lambda: monitor.log_prediction(nan, 1, prediction_id="b"), "NaN where 2.5 was logged")
 
 
 @requirement("R6")
