@@ -1,5 +1,7 @@
 """Grading from end to end on a small kit: verdicts, points, problems, and what is not judged."""
 
+import os
+
 import pytest
 from samples import HIDDEN, RIGHT, handed_in, write_judged_kit
 
@@ -7,6 +9,7 @@ from rounds.errors import JudgeFailure
 from rounds.grader import NOT_TESTED, grade, suite_hash
 from rounds.report import Verdict, exit_code
 from rounds.submission import gather
+from rounds.suite import Suite
 
 DYING = HIDDEN.replace(
     '    with pytest.raises(TypeError):\n        submission.double("a")', "    __import__('os')._exit(5)"
@@ -122,3 +125,15 @@ def test_the_hash_of_a_suite_follows_all_that_decides_a_verdict(tmp_path):
     (challenge.hidden / "__pycache__").mkdir()
     (challenge.hidden / "__pycache__" / "x.py").write_text("")
     assert suite_hash(challenge) in seen
+
+
+def test_suites_of_several_challenges_end_together(tmp_path):
+    first, second = write_judged_kit(tmp_path / "one"), write_judged_kit(tmp_path / "two")
+    challenges = [catalog.challenge("doubling") for catalog in (first, second)]
+    suites = [Suite.start(challenge, isolation=None, require=None, seed=0) for challenge in challenges]
+    for suite in suites:
+        suite.wait_until_ready()
+    for suite in suites:  # the first one, too, although the second was forked while its line was open
+        suite.close()
+        with pytest.raises(ProcessLookupError):
+            os.kill(suite._pid, 0)
