@@ -11,6 +11,12 @@ from rounds.isolation.wall import Library
 KIT = Path(wall.__file__).resolve().parents[3]
 
 
+def holds_kit(tree):
+    """Say whether a tree lies in a part of the kit; a virtual environment may lie in the clone."""
+    parts = [KIT / name for name in ("challenges", "solutions", "tests", "src", "rounds")]
+    return any(Path(tree).resolve().is_relative_to(part) for part in parts)
+
+
 def pairs(command, flag):
     """Return source and target of each such mount."""
     return [(command[at + 1], command[at + 2]) for at, word in enumerate(command) if word == flag]
@@ -40,7 +46,7 @@ def library_of(monkeypatch):
 def test_the_kit_is_not_mounted(command):
     inside = str(wall.INSIDE)
     for source, _ in pairs(command, "--ro-bind") + pairs(command, "--ro-bind-try"):
-        assert source == inside or not Path(source).resolve().is_relative_to(KIT), source
+        assert source == inside or not holds_kit(source), source
     covered = words_after(command, "--tmpfs")
     for source, target in pairs(command, "--ro-bind"):
         for hidden in wall.hidden_trees():
@@ -51,8 +57,11 @@ def test_the_kit_is_not_mounted(command):
 def test_nothing_is_mounted_to_be_written(command):
     assert "--bind" not in command
     assert "--dev-bind" not in command
-    assert command.index("--remount-ro") > max(at for at, word in enumerate(command) if word == "--ro-bind")
-    assert words_after(command, "--remount-ro") == ["/dev", "/"]
+    *covers, devices, root = words_after(command, "--remount-ro")
+    assert (devices, root) == ("/dev", "/")
+    assert set(covers) <= set(words_after(command, "--tmpfs")), "only covers over the kit are remounted beside these"
+    last_remount = max(at for at, word in enumerate(command) if word == "--remount-ro")
+    assert last_remount > max(at for at, word in enumerate(command) if word == "--ro-bind")
 
 
 def test_the_homes_and_the_settings_of_the_machine_are_not_mounted(command):
@@ -102,7 +111,7 @@ def test_the_trees_of_a_domain_leave_out_the_kit(monkeypatch, tmp_path):
 
 def test_no_readable_tree_of_this_machine_holds_the_kit():
     for tree in wall.readable_trees():
-        assert tree == str(wall.INSIDE) or not Path(tree).resolve().is_relative_to(KIT), tree
+        assert tree == str(wall.INSIDE) or not holds_kit(tree), tree
         assert not any(hidden.is_relative_to(Path(tree).resolve()) for hidden in wall.hidden_trees()), tree
 
 
@@ -128,3 +137,10 @@ def test_a_bundled_binary_other_than_the_pinned_one_is_not_run(tmp_path):
     other = tmp_path / "bwrap"
     other.write_bytes(b"#!/bin/sh\n")
     assert not wall._is_the_pinned_one(other)
+
+
+def test_a_copy_that_an_install_left_is_hidden(tmp_path):
+    for copy in ("site-packages/rounds/kit", "lib/python3.12/dist-packages/rounds/kit", "lib/numpy/rounds"):
+        (tmp_path / copy).mkdir(parents=True)
+    found = wall.installed_copies([tmp_path / "site-packages", tmp_path / "lib"])
+    assert found == [tmp_path / "site-packages/rounds", tmp_path / "lib/python3.12/dist-packages/rounds"]

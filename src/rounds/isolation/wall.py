@@ -58,7 +58,9 @@ def library() -> Library:
     sites = [Path(entry).resolve() for entry in sys.path if entry and str(Path(entry).resolve()) in wanted]
     sites += [Path(entry).resolve() for entry in sys.path if entry.endswith(("site-packages", "dist-packages"))]
     system = [Path(path) for path in SYSTEM if Path(path).is_dir()]
-    return Library(executable, tuple(dict.fromkeys([*system, *trees])), tuple(dict.fromkeys(sites)), hidden_trees())
+    mounted, sites = list(dict.fromkeys([*system, *trees])), list(dict.fromkeys(sites))
+    hidden = dict.fromkeys([*hidden_trees(), *installed_copies([*mounted, *sites])])
+    return Library(executable, tuple(mounted), tuple(sites), tuple(hidden))
 
 
 def hidden_trees() -> tuple[Path, ...]:
@@ -66,6 +68,12 @@ def hidden_trees() -> tuple[Path, ...]:
     clone = PACKAGE.parents[1]
     kit = [clone / name for name in ("challenges", "solutions", "tests", "src") if (clone / "pyproject.toml").is_file()]
     return (PACKAGE.resolve(), *(path.resolve() for path in kit))
+
+
+def installed_copies(places: list[Path]) -> list[Path]:
+    """Return every copy of the kit among the packages in these trees: an editable install leaves one beside the clone."""
+    patterns = ("rounds", "python3*/*-packages/rounds")
+    return [copy.resolve() for place in places for pattern in patterns for copy in place.glob(pattern) if copy.is_dir()]
 
 
 def bubblewraps() -> list[str]:
