@@ -1,5 +1,6 @@
 """A contradicting repeat attaches its label before its other timestamp is refused.  Fails: R6."""
 
+import contextlib
 import copy
 import math
 import time
@@ -406,10 +407,8 @@ def monitor_system_health(
     """Read every source, alert on what is out of bounds or missing, and return {name: value or None}."""
 
     def send(alert: dict) -> None:
-        try:
+        with contextlib.suppress(Exception):  # the other metrics still have to be looked at
             alert_sink(alert)
-        except Exception:
-            pass  # the other metrics still have to be looked at
 
     values: dict[str, float | None] = {}
     for name in list(dict.fromkeys([*sources, *thresholds])):

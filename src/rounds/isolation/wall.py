@@ -71,7 +71,7 @@ def hidden_trees() -> tuple[Path, ...]:
 
 
 def installed_copies(places: list[Path]) -> list[Path]:
-    """Return every copy of the kit among the packages in these trees: an editable install leaves one beside the clone."""
+    """Return every copy of the kit among the packages in these trees: an editable install leaves one, too."""
     patterns = ("rounds", "python3*/*-packages/rounds")
     return [copy.resolve() for place in places for pattern in patterns for copy in place.glob(pattern) if copy.is_dir()]
 

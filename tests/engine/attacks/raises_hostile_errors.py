@@ -46,7 +46,7 @@ def relay(recorder, items):
 
 def save(folder, lines):
     error = Skipped()
-    error.add_note = error.with_traceback = error.__notes__ = error.args = 5,
+    error.add_note = error.with_traceback = error.__notes__ = error.args = (5,)
     raise error
 
 
