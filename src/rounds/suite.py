@@ -206,6 +206,7 @@ def _serve(control: socket.socket, challenge: Challenge, isolation: str | None, 
     os.environ.pop("PYTEST_ADDOPTS", None)
     server = _Server(control, challenge, climbing)
     options = [str(challenge.hidden), f"--rootdir={challenge.hidden}", *PYTEST_OPTIONS, "-p", "rounds.plugin"]
+    options += [f"--confcutdir={challenge.hidden}"]  # or every folder above is listed, and its conftest.py is run
     options += [f"--seed={seed}", "--submission=-"]
     code = pytest.main(options, plugins=[server])
     if server.refusal is not None:

@@ -122,7 +122,7 @@ def write_judged_kit(
     names = [entry.split("=")[0].strip() for entry in points.split(",")]
     (folder / "brief.md").write_text("# Doubling\n\n" + "".join(f"## {name}. Promise {name}\n\n" for name in names))
     tests = root / "tests" / "hidden" / "doubling"
-    tests.mkdir(parents=True)
+    tests.mkdir(parents=True, exist_ok=True)
     (tests / "test_hidden.py").write_text(hidden)
     if props is not None:
         (tests / "props.py").write_text(props)

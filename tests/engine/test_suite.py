@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import os
-import time
 
 import pytest
 from samples import HIDDEN, RIGHT, write_judged_kit
@@ -99,10 +98,9 @@ def test_a_file_that_cannot_be_imported_is_the_problem_of_the_whole(warm):
 def test_an_import_that_hangs_costs_less_and_less(started):
     hidden = HIDDEN.replace("[1, 21]", "range(20)")
     suite = started(hidden, seconds=2)
-    suite.wait_until_ready()
-    clock = time.monotonic()
     judged = suite.judge(files("while True:\n    pass"))
-    assert time.monotonic() - clock < 21 * 2
+    slow = [one for one in judged.sightings["R1"] if one.seconds >= 2]
+    assert 1 <= len(slow) < 5
     assert {one.verdict for seen in judged.sightings.values() for one in seen} == {Verdict.UNMET}
     assert "could not be imported" in judged.problem
 
@@ -182,4 +180,11 @@ def test_everyone_who_waits_is_told_the_same(started):
     suite = started("import no_such_library\n")
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
         told = [pool.submit(suite.wait_until_ready) for _ in range(3)]
-        assert len({str(future.exception(60)) for future in told}) == 1
+        assert len({str(future.exception()) for future in told}) == 1
+
+
+def test_a_conftest_above_the_hidden_tests_is_not_run(started, tmp_path):
+    for folder in (tmp_path, tmp_path / "tests"):
+        folder.mkdir(exist_ok=True)
+        (folder / "conftest.py").write_text("raise RuntimeError('not part of the suite')\n")
+    assert verdicts(started().judge(files(RIGHT)))["R2"] == [Verdict.MET]
