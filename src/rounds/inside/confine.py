@@ -35,7 +35,7 @@ from .syscalls import (
 SIGKILL = 9
 NAMESPACES = NEW_NS | NEW_IPC | NEW_UTS | NEW_NET
 MAX_OPEN_FILES = 512
-MAX_PROCESSES = 256
+MAX_PROCESSES = 128
 
 
 @dataclass(frozen=True)
