@@ -270,7 +270,7 @@ def too_much(response, model, what):
 def padded(size, body=None):
     """A valid body of exactly `size` bytes."""
     text = json.dumps(body or row(4)).encode()
-    assert len(text) <= size
+    assert len(text) <= size, f"a body of {len(text)} bytes can't be made {size} long"
     return text[:-1] + b" " * (size - len(text)) + text[-1:]
 
 

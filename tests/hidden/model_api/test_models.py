@@ -10,7 +10,7 @@ from rounds.testing import lend, requirement
 
 NAMES = ["amount", "hour"]
 ROW = {"amount": 12.5, "hour": 4}
-SECRET = "the vault code is tulip-4711"
+SECRET = "the vault code is tulip-quartz"
 
 
 class Scripted:
@@ -227,7 +227,7 @@ RAISED = [
 
 
 def hides(response, what):
-    for text in ("tulip", "4711", "Traceback", 'File "', 'File \\"'):
+    for text in ("tulip", "quartz", "Traceback", 'File "', 'File \\"'):
         assert text not in response.text, f"the body of {what} holds {text!r}: {response.text[:300]}"
 
 

@@ -194,6 +194,15 @@ def test_every_numeric_type_is_compared(submission, kind):
     expect(drift(submission, new, reference), ["f2"], f"a shift of f2 by 1 sd, in columns of {kind}")
 
 
+def same(after, before):
+    """Compare two frames here, missing values included."""
+    if type(after) is not pd.DataFrame or list(after.columns) != list(before.columns):
+        return False
+    if list(after.index) != list(before.index) or list(after.dtypes) != list(before.dtypes):
+        return False
+    return bool(((after == before) | (after.isna() & before.isna())).all(axis=None))
+
+
 @requirement("R7")
 def test_neither_frame_is_changed(submission, props):
     reference, new = frames(59)
@@ -201,8 +210,8 @@ def test_neither_frame_is_changed(submission, props):
     reference.loc[5::10, "f0"] = np.nan
     monitor = submission.ModelMonitor(clock=lambda: 1000.0)
     new_after, reference_after = props.frames_after_a_comparison(monitor, new.copy(), reference.copy())
-    assert new_after.equals(new), "detect_data_drift changed new_data"
-    assert reference_after.equals(reference), "detect_data_drift changed reference_data"
+    assert same(new_after, new), "detect_data_drift changed new_data"
+    assert same(reference_after, reference), "detect_data_drift changed reference_data"
 
 
 def check_form(result):

@@ -154,7 +154,7 @@ def test_the_reloaded_model_predicts_the_same(sandbox, seed, kind):
         param_grid={"class_weight": ["balanced"]},
     )
     second = sandbox(hash_seed=1, files={"model.joblib": first.scratch.read("out/model.joblib")})
-    assert second.submission is not None
+    assert second.submission is not None, "the submission could not be loaded in a second process"
     model = second.props.load(f"{second.scratch.path}/model.joblib")
     gap = np.abs(chances(model, probe) - chances(result["model"], probe)).max()
     assert gap <= 1e-9, f"the reloaded model's probabilities differ by up to {gap:.3g}"
