@@ -70,8 +70,11 @@ class Judge:
     # --- running a test
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+    def pytest_runtest_protocol(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> Generator[None, object, object]:
         item.stash[SANDBOXES] = []
+        item.stash[NEXT] = nextitem
         item.stash[STARTED] = time.perf_counter()
         item.stash[ERROR] = None
         result = yield
@@ -118,19 +121,32 @@ class Judge:
         item = request.node
         place = self.place_of(item)
         made = item.stash[SANDBOXES]
-        loop = item.get_closest_marker("event_loop")
-        kind = LocalSandbox if self.local else Sandbox
-        servers = 0 if "serve" not in item.fixturenames and "sandbox" not in asked(item) else 4
 
         def make(**options: Any) -> Any:
-            made.append(
-                kind(place, wanted=wanted(item), loop=loop.args[0] if loop else "real", servers=servers, **options)
-            )
+            if self.local:
+                made.append(LocalSandbox(place, **options))
+                return made[-1]
+            found = None if options else place.ahead.take(_needs(item, place))
+            made.append(found or Sandbox(place, **_settings(item), **options))
+            self._look_ahead(item.stash[NEXT], place)
             return made[-1]
 
         yield make
         for one in made:
             one.close()
+
+    def _look_ahead(self, item: pytest.Item | None, place: Any) -> None:
+        """Have the next test's process made meanwhile, where that test makes only the usual one."""
+        from rounds.bridge.sandbox import Sandbox
+
+        if item is None:
+            place.ahead.drop()
+        elif "_own" in getattr(item, "fixturenames", ()):
+            place.ahead.begin(
+                _needs(item, place),
+                lambda head_start: Sandbox(place, **_settings(item), head_start=head_start),
+                load="submission" in asked(item),
+            )
 
     @pytest.fixture
     def _own(self, sandbox: Callable[..., Any]) -> Any:
@@ -164,6 +180,7 @@ def seed(request: pytest.FixtureRequest) -> int:
     return int(request.config.getoption("--seed"))
 
 
+NEXT: pytest.StashKey[pytest.Item | None] = pytest.StashKey()
 SANDBOXES: pytest.StashKey[list[Any]] = pytest.StashKey()
 STARTED: pytest.StashKey[float] = pytest.StashKey()
 ERROR: pytest.StashKey[BaseException | None] = pytest.StashKey()
@@ -196,6 +213,19 @@ def wanted(item: pytest.Item) -> dict[str, float]:
     """Return the limits that a test sets for itself."""
     marker = item.get_closest_marker("limits")
     return dict(marker.kwargs) if marker else {}
+
+
+def _settings(item: pytest.Item) -> dict[str, Any]:
+    """Return what the sandbox of this test is like."""
+    loop = item.get_closest_marker("event_loop")
+    served = "serve" in getattr(item, "fixturenames", ()) or "sandbox" in asked(item)
+    return {"wanted": wanted(item), "loop": loop.args[0] if loop else "real", "servers": 4 if served else 0}
+
+
+def _needs(item: pytest.Item, place: Any) -> object:
+    """Return what two tests have in common that may use the same sandbox."""
+    settings = _settings(item)
+    return place.limits(settings["wanted"]), settings["loop"], settings["servers"], "submission" in asked(item)
 
 
 def sentence(name: str) -> str:

@@ -260,8 +260,11 @@ class _Server:
     def _loop(self, session: Any, nurseries: Any) -> None:
         import gc
 
+        from rounds.inside.pages import gather_memory
+
         gc.collect()
         gc.freeze()
+        gather_memory()
         while True:
             message, descriptors, _, _ = socket.recv_fds(self.control, 64, 1)
             if not message:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import httpx
 
+from rounds.bridge.ahead import Ahead
 from rounds.bridge.client import http_client
 from rounds.bridge.failures import SubmissionFailure, SubmissionTimeout, origin_of
 from rounds.bridge.session import Nursery, Session
@@ -20,6 +21,7 @@ from rounds.bridge.session import Nursery, Session
 SERVERS = 4
 PATIENCE = 3  # time-outs after which a submission's further tests get less time
 HURRY = 4
+COMPILE_SECONDS = 5.0
 
 
 class Unloadable(SubmissionFailure):
@@ -38,7 +40,8 @@ class Workplace:
     memory_mb: int = 1024
     unloadable: Unloadable | None = None
     time_outs: int = 0
-    output: list[bytes] = field(default_factory=list)
+    ahead: Ahead = field(default_factory=Ahead)
+    _compiled: dict[str, bytes] | None = None
 
     def limits(self, wanted: Mapping[str, float]) -> dict[str, float]:
         """Return the limits of one test. A submission that timed out several times does not get all of it again."""
@@ -46,6 +49,29 @@ class Workplace:
         if self.time_outs >= PATIENCE:
             seconds = max(2.0, seconds / HURRY)
         return {"seconds": seconds, "memory_mb": int(wanted.get("memory_mb", self.memory_mb))}
+
+    def code(self) -> dict[str, bytes]:
+        """Return the files to load, with their byte code beside them, so that it is made once and not for each test.
+
+        It is made in a process that does nothing else: the submission never ran there.
+        """
+        if self._compiled is None:
+            self._compiled = self._compile()
+        return {**self.files, **self._compiled}
+
+    def _compile(self) -> dict[str, bytes]:
+        modules = {name: content for name, content in self.files.items() if name.endswith(".py")}
+        try:
+            session = Session(self.nursery(0), {"seconds": COMPILE_SECONDS, "memory_mb": self.memory_mb})
+        except OSError:
+            return {}
+        try:
+            made = session.ask("compiled", modules)
+            return {name: content for name, content in made.items() if type(name) is str and type(content) is bytes}
+        except (Exception, SubmissionFailure):
+            return {}
+        finally:
+            session.close()
 
 
 class Scratch(Protocol):
@@ -96,14 +122,17 @@ class Sandbox:
         hash_seed: int = 0,
         files: Mapping[str, bytes] | None = None,
         servers: int = SERVERS,
+        head_start: float = 0.0,
     ) -> None:
         self.workplace = workplace
         self.uses_props = False
+        self._refused: BaseException | None = None
         self._environ = dict(environ or {})
         self._loaded: Any = None
         self._props: Any = None
         self._clients: list[httpx.Client] = []
-        self.session = Session(workplace.nursery(hash_seed), workplace.limits(wanted or {}), servers)
+        limits = workplace.limits(wanted or {})
+        self.session = Session(workplace.nursery(hash_seed), limits, servers, head_start)
         self.session.loop_kind = loop
         self.scratch: Scratch = RemoteScratch(self.session)
         if files:
@@ -123,6 +152,8 @@ class Sandbox:
     @property
     def submission(self) -> Any:
         """The candidate's module; raises Unloadable when it can't be imported."""
+        if self._refused is not None:
+            raise self._refused
         if self._loaded is None:
             if self.workplace.unloadable is not None:
                 raise self.workplace.unloadable
@@ -130,16 +161,27 @@ class Sandbox:
             self._loaded = self._load()
         return self._loaded
 
+    def try_to_load(self) -> None:
+        """Load the submission now; what comes of it is raised when a test asks for it."""
+        try:
+            _ = self.submission
+        except BaseException as error:
+            self._refused = error
+
+    def belongs_to_this_thread(self) -> None:
+        """Take over from the thread that made this sandbox."""
+        self.session.belongs_to_this_thread()
+
     def _load(self) -> Any:
         try:
-            return self.session.ask("load", dict(self.workplace.files), self.workplace.module, self._environ)
+            return self.session.ask("load", self.workplace.code(), self.workplace.module, self._environ)
         except (Exception, SubmissionFailure) as error:
             sentence = _load_failure(error, self.workplace.module)
             if sentence is None:
                 raise
             unloadable = Unloadable(sentence)
             unloadable.__dict__["_rounds_origin"] = origin_of(error)
-            if not self._environ:
+            if not self._environ and not self.session.closing:
                 self.workplace.unloadable = unloadable
             raise unloadable from None
 

@@ -48,8 +48,8 @@ class Nursery(Protocol):
 class Session(Channel):
     """The judge's end of one child. Use from any thread; `close` ends the child."""
 
-    def __init__(self, nursery: Nursery, limits: dict[str, float], servers: int = 0) -> None:
-        spawned = nursery.spawn(limits, servers)
+    def __init__(self, nursery: Nursery, limits: dict[str, float], servers: int = 0, head_start: float = 0.0) -> None:
+        spawned = nursery.spawn({**limits, "seconds": limits["seconds"] + head_start}, servers)
         super().__init__(spawned.channel, Codec(self.to_reference, self.from_reference), first=2, asks="do")
         self.limits = limits
         self.listeners: tuple[str, ...] = spawned.listeners
@@ -66,11 +66,16 @@ class Session(Channel):
         self._unused: list[int] = []
         self._callbacks = 0
         self._received = 0
-        self._closing = False
+        self.closing = False
         self.connection.setblocking(False)
         os.set_blocking(self._output, False)
         self._reader = threading.Thread(target=self.read_messages, daemon=True, name="session")
         self._reader.start()
+
+    def belongs_to_this_thread(self) -> None:
+        """Make the caller's thread the one whose questions the child's main thread answers; time starts anew."""
+        self._owner = threading.current_thread()
+        self.deadline = time.monotonic() + self.limits["seconds"] + GRACE_SECONDS
 
     # --- asking
 
@@ -163,7 +168,7 @@ class Session(Channel):
     # --- the end
 
     def _end(self) -> BaseException:
-        if self._closing:
+        if self.closing:
             return SubmissionDied("the test is over")
         self.read_report(1.0)
         if not self.report:  # it lives, and has only closed the channel
@@ -187,9 +192,9 @@ class Session(Channel):
 
     def close(self) -> None:
         """End the child and let everything go. What it wrote before its last answer is kept."""
-        if self._closing:
+        if self.closing:
             return
-        self._closing = True
+        self.closing = True
         self.deadline = time.monotonic()
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)

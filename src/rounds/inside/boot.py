@@ -6,7 +6,6 @@ container to the end of the relay there, which starts the zygote in turn.
 
 import importlib.util
 import json
-import os
 import socket
 import sys
 from pathlib import Path
@@ -25,8 +24,6 @@ def boot() -> None:
     spec.loader.exec_module(package)
     settings = json.loads(sys.argv[1])
     sys.argv = ["submission"]
-    for name in ("PYTHONMALLOC", "GLIBC_TUNABLES"):
-        os.environ.pop(name, None)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
     if "control" in settings:

@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 from . import seccomp
 from .confine import Limits, Plan, confine
 from .memory import data_mb, sockets_mb, tree_mb
+from .pages import gather_memory
 from .syscalls import NEW_NS, NEW_PID, NEW_USER, map_identity, mount, set_namespace, unshare
 
 WATCH_SECONDS = 0.1
@@ -266,6 +267,9 @@ def warm_up(modules: list[str]) -> list[str]:
     for name in ("numpy", "pandas"):
         if name in sys.modules:
             from . import tables  # noqa: F401
+    from .first_uses import use_once
+
+    use_once(modules)
     return missing
 
 
@@ -290,6 +294,7 @@ def main(settings: dict[str, Any], control: socket.socket) -> None:
     missing = warm_up(["rounds_inside.agent", *settings["modules"]])
     gc.collect()
     gc.freeze()
+    gather_memory()
     seconds = round(time.perf_counter() - started, 3)
     control.send(json.dumps({"ready": seconds, "missing": missing}).encode())
     zygote = Zygote(control, plan)

@@ -34,8 +34,6 @@ ENVIRONMENT = {
     "LOKY_MAX_CPU_COUNT": "2",
     "MPLBACKEND": "Agg",
     "PYTHONDONTWRITEBYTECODE": "1",
-    "PYTHONMALLOC": "malloc",  # with huge pages for malloc, a fork copies half as many page tables
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
 
 
