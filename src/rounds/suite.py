@@ -20,7 +20,7 @@ import sys
 import threading
 import traceback
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -108,14 +108,18 @@ class Suite:
         self.limits = word["limits"]
         self._ready = True
 
-    def judge(self, files: Mapping[str, bytes]) -> Judged:
-        """Run all hidden tests against these files; never raises for what the submission does."""
+    def judge(self, files: Mapping[str, bytes], *, stop_at_unmet: bool = False) -> Judged:
+        """Run all hidden tests against these files; never raises for what the submission does.
+
+        With `stop_at_unmet` the first unmet requirement ends the run, for whoever asks only whether there is one.
+        """
         self.wait_until_ready()
         ours, theirs = socket.socketpair()
         with ours:
             with theirs:
                 socket.send_fds(self._control, [b"job"], [theirs.fileno()])
-            job = {name: base64.b64encode(content).decode() for name, content in files.items()}
+            coded = {name: base64.b64encode(content).decode() for name, content in files.items()}
+            job = {"files": coded, "stop": stop_at_unmet}
             ours.sendall(json.dumps(job).encode() + b"\n")
             return _collect(ours)
 
@@ -281,15 +285,17 @@ class _Server:
             _say(stream, {"pid": os.getpid()})
             with stream.makefile("rb") as lines:
                 job = json.loads(lines.readline())
-            files = {name: base64.b64decode(content) for name, content in job.items()}
-            self._run(session, nurseries, files, stream)
+            files = {name: base64.b64decode(content) for name, content in job["files"].items()}
+            self._run(session, nurseries, files, stream, stop=job["stop"])
         except BaseException as error:
             with contextlib.suppress(OSError):
                 _say(stream, _failure_word(error))
         finally:
             os._exit(0)
 
-    def _run(self, session: Any, nurseries: Any, files: Mapping[str, bytes], stream: socket.socket) -> None:
+    def _run(
+        self, session: Any, nurseries: Any, files: Mapping[str, bytes], stream: socket.socket, *, stop: bool
+    ) -> None:
         from rounds.workplace import workplace
 
         judge = session.config.pluginmanager.get_plugin("rounds-judge")
@@ -298,6 +304,8 @@ class _Server:
         waiting = list(session.items)
         while waiting:
             item = waiting.pop(0)
+            if stop and any(_unmet(seen) for seen in judge.sightings.values()):
+                break
             waiting = [one for one in waiting if not _settled(one, judge.sightings)]
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=waiting[0] if waiting else None)
         unloadable = judge.workplace.unloadable
@@ -321,7 +329,11 @@ def _settled(item: Any, sightings: Mapping[str, list[Sighting]]) -> bool:
     """Say whether enough was seen of this test's requirement: it is unmet, whatever the rest would show."""
     marker = item.get_closest_marker("requirement")
     seen = sightings.get(marker.args[0], ()) if marker else ()
-    return sum(one.verdict is Verdict.UNMET for one in seen) >= ENOUGH
+    return _unmet(seen) >= ENOUGH
+
+
+def _unmet(seen: Sequence[Sighting]) -> int:
+    return sum(one.verdict is Verdict.UNMET for one in seen)
 
 
 def _tests_by_requirement(items: list[Any]) -> dict[str, int]:

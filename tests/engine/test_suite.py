@@ -188,3 +188,12 @@ def test_a_conftest_above_the_hidden_tests_is_not_run(started, tmp_path):
         folder.mkdir(exist_ok=True)
         (folder / "conftest.py").write_text("raise RuntimeError('not part of the suite')\n")
     assert verdicts(started().judge(files(RIGHT)))["R2"] == [Verdict.MET]
+
+
+def test_whoever_asks_only_whether_something_is_unmet_need_not_wait_for_all(warm):
+    wrong = files("def double(number):\n    return 0\n")
+    everything = warm.judge(wrong)
+    hurried = warm.judge(wrong, stop_at_unmet=True)
+    assert sum(map(len, verdicts(hurried).values())) < sum(map(len, verdicts(everything).values()))
+    assert Verdict.UNMET in {one for seen in verdicts(hurried).values() for one in seen}
+    assert verdicts(warm.judge(files(RIGHT), stop_at_unmet=True)) == verdicts(warm.judge(files(RIGHT)))
