@@ -236,6 +236,7 @@ class _Server:
 
         if session.testsfailed or not session.items:
             return True
+        _settle_memory()
         try:
             zygote, record = self.climbing.finish()
         except RoundsError as refusal:  # pytest would make an internal error of it
@@ -262,13 +263,6 @@ class _Server:
         return True
 
     def _loop(self, session: Any, nurseries: Any) -> None:
-        import gc
-
-        from rounds.inside.pages import gather_memory
-
-        gc.collect()
-        gc.freeze()
-        gather_memory()
         while True:
             message, descriptors, _, _ = socket.recv_fds(self.control, 64, 1)
             if not message:
@@ -310,6 +304,17 @@ class _Server:
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=waiting[0] if waiting else None)
         unloadable = judge.workplace.unloadable
         _say(stream, {"done": True, "problem": str(unloadable) if unloadable else None})
+
+
+def _settle_memory() -> None:
+    """Put aside what is loaded by now, so that forks of this process copy little of it."""
+    import gc
+
+    from rounds.inside.pages import gather_memory
+
+    gc.collect()
+    gc.freeze()
+    gather_memory()
 
 
 def _limit_memory() -> None:

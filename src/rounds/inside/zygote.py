@@ -291,9 +291,10 @@ def main(settings: dict[str, Any], control: socket.socket) -> None:
 
         prctl(PR_SET_CHILD_SUBREAPER, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.disable()  # while importing nothing becomes garbage that is worth the search
     missing = warm_up(["rounds_inside.agent", *settings["modules"]])
-    gc.collect()
     gc.freeze()
+    gc.enable()
     gather_memory()
     seconds = round(time.perf_counter() - started, 3)
     control.send(json.dumps({"ready": seconds, "missing": missing}).encode())
