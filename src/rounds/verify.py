@@ -56,14 +56,21 @@ def verify(challenges: Sequence[Challenge], *, seeds: Sequence[int], tell: Calla
     findings: list[Finding] = []
     for challenge in challenges:
         tell(f"{challenge.slug}: reading")
-        problems = [*_declared(challenge), *lint(challenge), *_public(challenge)]
-        try:
-            for seed in seeds:
-                problems += _judged(challenge, seed, tell, every=seed == seeds[0])
-        except RoundsError as error:
-            problems.append(str(error))
-        findings += [Finding(challenge.slug, problem) for problem in problems]
+        for problem in _problems(challenge, seeds, tell):
+            tell(f"{challenge.slug}: does not hold: {problem}")  # at once: the rest may take minutes
+            findings.append(Finding(challenge.slug, problem))
     return findings
+
+
+def _problems(challenge: Challenge, seeds: Sequence[int], tell: Callable[[str], None]) -> Iterator[str]:
+    yield from _declared(challenge)
+    yield from lint(challenge)
+    yield from _public(challenge)
+    try:
+        for seed in seeds:
+            yield from _judged(challenge, seed, tell, every=seed == seeds[0])
+    except RoundsError as error:
+        yield str(error)
 
 
 # --- what is declared
