@@ -151,3 +151,9 @@ def test_the_isolation_is_one_line_with_its_fix() -> None:
         "Isolation: C (nothing outside its own folder is in reach) Fix: sysctl -w x=0\n"
         "Isolation: A (nothing outside its own folder is in reach)\n"
     )
+
+
+def test_full_marks_take_one_line_among_several() -> None:
+    report = replace(REPORT, requirements=(MET,))
+    assert shown(report, named=True) == "Drift alarm (answers/drift_alarm.py): 5 of 5 points\n"
+    assert shown(report).count("\n") > 1

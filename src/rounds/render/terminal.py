@@ -29,7 +29,10 @@ def terminal(stream: TextIO) -> Console:
 
 
 def show(report: Report, console: Console, *, named: bool = False) -> None:
-    """Print a report; `named` adds the submission's name, for runs with several."""
+    """Print a report.
+
+    `named` is for runs with several: it adds the submission's name, and one with full marks takes one line.
+    """
     pretty = (console.encoding or "").lower().startswith("utf")
     width = min(max(console.width, NARROWEST), WIDEST) if console.is_terminal else WIDEST
     for line in _Page(report, PRETTY if pretty else ASCII, width).lines(named=named):
@@ -54,6 +57,8 @@ class _Page:
 
     def lines(self, *, named: bool) -> Iterator[Text]:
         yield self._headline(named=named)
+        if named and self._all_met:
+            return
         if self.report.problem:
             yield from self._indented(self.report.problem, 2, "red")
         for requirement in self.report.requirements:
@@ -72,6 +77,11 @@ class _Page:
         if not report.requirements:
             gap = ", not judged"
         return Text.assemble((f"{title}: {report.points} of {report.out_of} points{gap}", "bold"))
+
+    @property
+    def _all_met(self) -> bool:
+        requirements = self.report.requirements
+        return bool(requirements) and all(one.verdict is Verdict.MET for one in requirements)
 
     def _requirement(self, requirement: RequirementResult) -> Iterator[Text]:
         head = f"  {self.marks[requirement.verdict]} {requirement.id:<{self._id_width}}  "
