@@ -27,7 +27,7 @@ def test_unlabelled_predictions_take_no_place_in_the_window():
 def test_without_labels_there_are_no_metrics():
     monitor = ModelMonitor(clock=lambda: 1000.0)
     assert monitor.calculate_performance_metrics()["accuracy"] is None
-    with pytest.raises(ValueError):  # noqa: PT011
+    with pytest.raises(ValueError):
         monitor.calculate_performance_metrics(0)
 
 

@@ -615,7 +615,7 @@ def test_a_death_is_no_error_that_a_test_could_expect(enter):
     box = enter("import os\ndef die():\n    os._exit(1)")
 
     def expecting():
-        with pytest.raises(Exception):  # noqa: B017, PT011
+        with pytest.raises(Exception):  # noqa: B017
             box.submission.die()
 
     with pytest.raises(SubmissionDied):
