@@ -66,7 +66,7 @@ def test_a_ceiling_of_7_stops_at_7():
 
 def test_a_ceiling_of_0_is_refused():
     fleet = Fleet()
-    with pytest.raises(ValueError):  # noqa: PT011
+    with pytest.raises(ValueError):
         fleet.run(0)
     assert fleet.calls == []
 

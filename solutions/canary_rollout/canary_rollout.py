@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from statistics import NormalDist
 from typing import Any, Protocol
 
@@ -70,7 +71,7 @@ class Side:
     def error_rate(self) -> float:
         return self.errors / self.requests
 
-    @property
+    @cached_property
     def p95_ms(self) -> float:
         """The nearest-rank percentile."""
         return sorted(self.latencies_ms)[math.ceil(0.95 * len(self.latencies_ms)) - 1]
