@@ -63,15 +63,15 @@ def test_another_interval_is_slept_and_measured(submission):
 
 
 @requirement("R1")
-@pytest.mark.parametrize("takes", [40.0, 299.0])
-def test_the_window_begins_when_the_weight_has_been_set(submission, takes):
-    fleet = Fleet(setting_takes=takes)
-    fleet.run(submission, 10)
-    begun = [since for since, _ in fleet.windows()]
-    assert begun == [at - START for at in fleet.set_at], (
-        f"set_weight() took {takes:g} s and had set the weights at {[at - START for at in fleet.set_at]}; "
-        f"the windows began at {begun}"
-    )
+def test_the_window_begins_when_the_weight_has_been_set(submission):
+    for takes in [40.0, 299.0]:
+        fleet = Fleet(setting_takes=takes)
+        fleet.run(submission, 10)
+        begun = [since for since, _ in fleet.windows()]
+        assert begun == [at - START for at in fleet.set_at], (
+            f"set_weight() took {takes:g} s and had set the weights at {[at - START for at in fleet.set_at]}; "
+            f"the windows began at {begun}"
+        )
 
 
 @requirement("R1")
@@ -129,57 +129,58 @@ def test_the_ceiling_is_10_when_nothing_is_said(submission):
 
 
 @requirement("R2")
-@pytest.mark.parametrize(
-    ("steps", "percent", "expected"),
-    [
+def test_other_steps_have_the_same_ceiling(submission):
+    for steps, percent, expected in [
         ((50,), 10, [0.1]),
         ((2, 4), 100, [0.02, 0.04, 1.0]),
         ((2, 4), 30, [0.02, 0.04, 0.3]),
         ((0.1, 0.25), 1, [0.001, 0.0025, 0.01]),
         ([3, 60], 60, [0.03, 0.6]),
-    ],
-)
-def test_other_steps_have_the_same_ceiling(submission, steps, percent, expected):
-    fleet = Fleet()
-    fleet.run(submission, percent, steps=steps)
-    expect_weights(fleet, expected, f"steps {steps} and a ceiling of {percent} %")
+    ]:
+        fleet = Fleet()
+        fleet.run(submission, percent, steps=steps)
+        expect_weights(fleet, expected, f"steps {steps} and a ceiling of {percent} %")
 
 
 @requirement("R2")
-@pytest.mark.parametrize("percent", [0, -1, 100.001, 1000, float("nan"), float("inf"), float("-inf")])
-def test_a_ceiling_out_of_bounds_is_refused_before_anything_is_called(submission, percent):
-    fleet = Fleet()
-    with pytest.raises(ValueError):
-        fleet.run(submission, percent)
-    assert not fleet.calls, f"a ceiling of {percent} was refused only after {fleet.calls[0][0]} had been called"
+def test_a_ceiling_out_of_bounds_is_refused_before_anything_is_called(submission):
+    for percent in [0, -1, 100.001, 1000, float("nan"), float("inf"), float("-inf")]:
+        fleet = Fleet()
+        try:
+            fleet.run(submission, percent)
+        except ValueError:
+            pass
+        else:
+            pytest.fail(f"a ceiling of {percent} did not raise ValueError")
+        assert not fleet.calls, f"a ceiling of {percent} was refused only after {fleet.calls[0][0]} had been called"
 
 
 # --- R3
 
 
 @requirement("R3")
-@pytest.mark.parametrize("steps", [(1, 5, 10, 25, 50, 100), (30, 100), (2, 4)])
-def test_a_good_canary_is_promoted_once_at_100(submission, steps):
-    fleet = Fleet()
-    result = fleet.run(submission, 100, steps=steps)
-    expect_promotion(fleet, result, "a good canary with a ceiling of 100")
-    assert fleet.calls[-1] == ("promote",), f"the last call was {fleet.calls[-1]}, not promote()"
-    assert result.final_weight == 1.0, f"final_weight of a promoted canary is {result.final_weight!r}"
-    expect_reason(result)
+def test_a_good_canary_is_promoted_once_at_100(submission):
+    for steps in [(1, 5, 10, 25, 50, 100), (30, 100), (2, 4)]:
+        fleet = Fleet()
+        result = fleet.run(submission, 100, steps=steps)
+        expect_promotion(fleet, result, "a good canary with a ceiling of 100")
+        assert fleet.calls[-1] == ("promote",), f"the last call was {fleet.calls[-1]}, not promote()"
+        assert result.final_weight == 1.0, f"final_weight of a promoted canary is {result.final_weight!r}"
+        expect_reason(result)
 
 
 @requirement("R3")
-@pytest.mark.parametrize("percent", [0.5, 7, 10, 99])
-def test_a_good_canary_below_100_is_held_at_its_ceiling(submission, percent):
-    fleet = Fleet()
-    result = fleet.run(submission, percent)
-    names = fleet.names()
-    assert "promote" not in names, f"a ceiling of {percent} %: promote() was called"
-    assert "rollback" not in names, f"a ceiling of {percent} %: rollback() was called on a good canary"
-    assert result.status == "holding", f"a ceiling of {percent} %: the status is {result.status!r}, not 'holding'"
-    assert result.final_weight == pytest.approx(percent / 100), f"final_weight is {result.final_weight!r}"
-    assert fleet.calls[-1][0] == "collect", f"a ceiling of {percent} %: after the last window, {fleet.calls[-1]}"
-    expect_reason(result)
+def test_a_good_canary_below_100_is_held_at_its_ceiling(submission):
+    for percent in [0.5, 7, 10, 99]:
+        fleet = Fleet()
+        result = fleet.run(submission, percent)
+        names = fleet.names()
+        assert "promote" not in names, f"a ceiling of {percent} %: promote() was called"
+        assert "rollback" not in names, f"a ceiling of {percent} %: rollback() was called on a good canary"
+        assert result.status == "holding", f"a ceiling of {percent} %: the status is {result.status!r}, not 'holding'"
+        assert result.final_weight == pytest.approx(percent / 100), f"final_weight is {result.final_weight!r}"
+        assert fleet.calls[-1][0] == "collect", f"a ceiling of {percent} %: after the last window, {fleet.calls[-1]}"
+        expect_reason(result)
 
 
 # --- R4
@@ -191,21 +192,21 @@ def bad_from(weight, how=BAD):
 
 @requirement("R4")
 @pytest.mark.parametrize("how", [BAD, SLOW, Side(errors=600)], ids=["errors", "latency", "all fail"])
-@pytest.mark.parametrize("nth", [0, 2])
-def test_a_bad_canary_is_rolled_back_once_at_whichever_weight(submission, nth, how):
-    fleet = bad_from(STEPS[nth], how)
-    result = fleet.run(submission, 100)
-    expect_weights(fleet, STEPS[: nth + 1], f"a canary that is bad from {STEPS[nth]:.0%} on")
-    expect_rollback(fleet, result, f"a canary that is bad from {STEPS[nth]:.0%} on")
-    expect_reason(result)
+def test_a_bad_canary_is_rolled_back_once_at_whichever_weight(submission, how):
+    for nth in (0, 2, 4):
+        fleet = bad_from(STEPS[nth], how)
+        result = fleet.run(submission, 100)
+        expect_weights(fleet, STEPS[: nth + 1], f"a canary that is bad from {STEPS[nth]:.0%} on")
+        expect_rollback(fleet, result, f"a canary that is bad from {STEPS[nth]:.0%} on")
+        expect_reason(result)
 
 
 @requirement("R4")
-@pytest.mark.parametrize("percent", [1, 7, 50])
-def test_a_canary_that_is_bad_at_its_ceiling_is_not_held(submission, percent):
-    fleet = bad_from(percent / 100)
-    result = fleet.run(submission, percent)
-    expect_rollback(fleet, result, f"a canary that is bad at its ceiling of {percent} %")
+def test_a_canary_that_is_bad_at_its_ceiling_is_not_held(submission):
+    for percent in [1, 7, 50]:
+        fleet = bad_from(percent / 100)
+        result = fleet.run(submission, percent)
+        expect_rollback(fleet, result, f"a canary that is bad at its ceiling of {percent} %")
 
 
 @requirement("R4")
@@ -219,28 +220,28 @@ def test_a_bad_canary_is_not_measured_twice(submission):
 
 
 @requirement("R5")
-@pytest.mark.parametrize("errors", [0, 1, 20])
-def test_20_requests_an_interval_neither_pass_nor_fail_a_step(submission, errors):
-    fleet = Fleet(canary=Side(requests=20, errors=errors))
-    result = fleet.run(submission, 100)
-    situation = f"{errors} errors in each 20 requests, never 500 of them"
-    assert fleet.windows() == [(0.0, 300.0 * n) for n in range(1, 13)], (
-        f"{situation}: the windows were not those of 12 intervals, all since the weight was set, but {fleet.windows()}"
-    )
-    expect_weights(fleet, [0.01], situation)
-    expect_rollback(fleet, result, situation, "inconclusive")
-    expect_reason(result)
+def test_20_requests_an_interval_neither_pass_nor_fail_a_step(submission):
+    for errors in [0, 1, 20]:
+        fleet = Fleet(canary=Side(requests=20, errors=errors))
+        result = fleet.run(submission, 100)
+        situation = f"{errors} errors in each 20 requests, never 500 of them"
+        assert fleet.windows() == [(0.0, 300.0 * n) for n in range(1, 13)], (
+            f"{situation}: the windows were not those of 12 intervals, all from the same t0, but {fleet.windows()}"
+        )
+        expect_weights(fleet, [0.01], situation)
+        expect_rollback(fleet, result, situation, "inconclusive")
+        expect_reason(result)
 
 
 @requirement("R5")
-@pytest.mark.parametrize(("requests", "intervals"), [(500, 1), (499, 2), (249, 3), (50, 10)])
-def test_a_step_is_judged_when_min_samples_have_come(submission, requests, intervals):
-    fleet = Fleet(canary=Side(requests=requests, errors=0))
-    result = fleet.run(submission, 1)
-    assert fleet.windows() == [(0.0, 300.0 * n) for n in range(1, intervals + 1)], (
-        f"{requests} requests an interval, 500 needed: the windows were {fleet.windows()}"
-    )
-    assert result.status == "holding", f"{requests} requests an interval: the status is {result.status!r}"
+def test_a_step_is_judged_when_min_samples_have_come(submission):
+    for requests, intervals in [(500, 1), (499, 2), (249, 3), (50, 10)]:
+        fleet = Fleet(canary=Side(requests=requests, errors=0))
+        result = fleet.run(submission, 1)
+        assert fleet.windows() == [(0.0, 300.0 * n) for n in range(1, intervals + 1)], (
+            f"{requests} requests an interval, 500 needed: the windows were {fleet.windows()}"
+        )
+        assert result.status == "holding", f"{requests} requests an interval: the status is {result.status!r}"
 
 
 @requirement("R5")
@@ -270,15 +271,13 @@ def test_no_request_at_all_is_too_few_and_not_a_failed_measurement(submission):
 
 
 @requirement("R5")
-@pytest.mark.parametrize(
-    ("wait", "interval", "ends"), [(1000.0, 300.0, 1200), (900.0, 300.0, 900), (100.0, 300.0, 300), (65.0, 10.0, 70)]
-)
-def test_it_gives_up_at_the_first_collection_that_is_not_before_the_limit(submission, wait, interval, ends):
-    fleet = Fleet(canary=SPARSE)
-    result = fleet.run(submission, 100, max_step_wait_s=wait, step_interval_s=interval)
-    situation = f"max_step_wait_s {wait:g} and an interval of {interval:g} s"
-    expect_rollback(fleet, result, situation, "inconclusive")
-    assert fleet.elapsed() == ends, f"{situation}: given up after {fleet.elapsed():g} s, not {ends}"
+def test_it_gives_up_at_the_first_collection_that_is_not_before_the_limit(submission):
+    for wait, interval, ends in [(1000.0, 300.0, 1200), (900.0, 300.0, 900), (100.0, 300.0, 300), (65.0, 10.0, 70)]:
+        fleet = Fleet(canary=SPARSE)
+        result = fleet.run(submission, 100, max_step_wait_s=wait, step_interval_s=interval)
+        situation = f"max_step_wait_s {wait:g} and an interval of {interval:g} s"
+        expect_rollback(fleet, result, situation, "inconclusive")
+        assert fleet.elapsed() == ends, f"{situation}: given up after {fleet.elapsed():g} s, not {ends}"
 
 
 @requirement("R5")
