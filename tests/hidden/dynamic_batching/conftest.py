@@ -85,6 +85,11 @@ class Run:
         )
         assert right, f"the model should be called {schedule(expected)}; it was called {schedule(self.model.calls)}"
 
+    def batched(self, *expected):
+        """Check which items shared a call of the model, whenever that was."""
+        wanted, got = [list(items) for items in expected], [list(items) for items in self.batches]
+        assert got == wanted, f"the model should get the batches {wanted}, and got {got[:8]}"
+
     def sizes(self, *expected):
         sizes = [len(batch) for batch in self.batches]
         assert sizes == list(expected), f"the batches should have {list(expected)} items, and had {sizes}"

@@ -9,7 +9,7 @@ import math
 import threading
 
 PATIENCE_S = 60.0  # of the loop's time; whoever has no answer by then hangs
-REAL_PATIENCE_S = 8.0
+REAL_PATIENCE_S = 6.0
 BEATS = 20
 
 
@@ -104,16 +104,19 @@ def left_over(known):
 async def park(submission, items, lent, options, at_once=1, later=(), close=False):
     """Call with a plain model that blocks until the loop has gone round often enough; on an ordinary loop.
 
-    The model waits until `at_once` calls of it are parked. While they are, the `later` items arrive. Tells the lent
-    model whether each call was let go by the loop.
+    The model blocks until `at_once` calls of it are parked and the `later` items have arrived; with none, it does not
+    block. Tells the lent model whether each call was let go by the loop.
     """
     parked = threading.Semaphore(0)
     let_go = threading.Event()
+    if not at_once:
+        let_go.set()
 
     def predict_batch(items):
         number, _ = lent.begin(items, 0.0)
         parked.release()
         lent.note(number, let_go.wait(REAL_PATIENCE_S / 2))
+        let_go.set()  # a loop that stood still once would do so again
         return answered(lent.end(number, 0.0))
 
     batcher = submission.DynamicBatcher(predict_batch, **options)

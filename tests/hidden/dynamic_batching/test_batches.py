@@ -131,21 +131,9 @@ def test_a_full_batch_does_not_wait_for_a_distant_deadline(play):
 
 
 @requirement("R2")
-def test_two_full_batches_start_together_where_two_may_run(play):
-    run = play([(0.0, "predict", *range(8))], seconds=0.1, max_batch_size=4, max_concurrency=2)
-    run.started((0.0, range(4)), (0.0, range(4, 8)))
-
-
-@requirement("R2")
 def test_full_batches_start_at_once_time_and_again(play):
     script = [(when, "predict", *"abc") for when in (0.0, 0.0123, 0.0571, 1.0009)]
     play(script, seconds=0.004, max_batch_size=3).started(*((when, "abc") for when, *_ in script))
-
-
-@requirement("R2")
-def test_what_is_beyond_a_full_batch_does_not_hold_it_up(play):
-    run = play([(0.0, "predict", *"abcde")], seconds=0.1, max_batch_size=4, max_concurrency=2)
-    run.started((0.0, "abcd"), (0.005, "e"))
 
 
 # --- R3
@@ -185,12 +173,6 @@ def test_a_steady_stream_does_not_put_the_deadline_off(play):
 def test_an_item_after_a_full_batch_has_a_wait_of_its_own(play):
     script = [(0.0, "predict", "a"), (0.001, "predict", "b"), (0.003, "predict", "c")]
     play(script, max_batch_size=2).started((0.001, "ab"), (0.008, "c"))
-
-
-@requirement("R3")
-def test_what_is_beyond_a_full_batch_waits_from_its_own_arrival(play):
-    script = [(0.0, "predict", "a"), (0.002, "predict", "b", "c")]
-    play(script, max_batch_size=2).started((0.002, "ab"), (0.007, "c"))
 
 
 @requirement("R3")
@@ -339,34 +321,3 @@ def test_keys_that_are_none_or_false_are_lanes_too(play):
 @requirement("R13")
 def test_without_a_key_all_items_share(play):
     play([(0.0, "predict", "a1", "b1", "c1")]).started((0.005, ["a1", "b1", "c1"]))
-
-
-@requirement("R13")
-def test_the_queue_is_bounded_over_all_lanes(play):
-    script = [
-        (0.0, "predict", "a1", "a2", "b1", "b2"),
-        (0.1, "predict", "a3", "b3", "c1"),
-        (0.2, "predict", "d1"),
-        (0.3, "predict", "e1"),
-    ]
-    run = play(script, seconds=1.0, key=lane, max_batch_size=2, max_concurrency=2, max_queue=4)
-    run.failed(8, "QueueFullError", at=0.3)
-    run.served(*range(8))
-
-
-@requirement("R13")
-def test_concurrency_is_bounded_over_all_lanes(play):
-    items = [f"{name}{number}" for number in range(4) for name in "ab"]
-    run = play([(0.0, "predict", *items)], seconds=0.1, key=lane, max_batch_size=2, max_concurrency=2)
-    run.at_most_running(2)
-    run.served()
-
-
-@requirement("R13")
-def test_a_poison_item_fails_alone_in_its_lane(play):
-    items = ["a1", "b1", "a2", "b2", "a3", "b3"]
-    run = play([(0.0, "predict", *items)], guilty={"a2": ValueError("bad a2")}, key=lane, max_concurrency=2)
-    run.failed(2, "ValueError", args=["bad a2"])
-    run.served(0, 1, 3, 4, 5)
-    mixed = [batch for batch in run.batches if len({item[0] for item in batch}) > 1]
-    assert not mixed, f"items of different keys shared the batches {mixed}"

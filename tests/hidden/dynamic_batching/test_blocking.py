@@ -1,4 +1,4 @@
-"""R12: a plain function that blocks, on an ordinary loop."""
+"""R12: a plain function that blocks, on an ordinary loop; and R5, R6 and R10 with a plain function."""
 
 from rounds.testing import requirement
 
@@ -26,13 +26,12 @@ def test_the_loop_goes_on_while_a_lone_item_is_computed(park):
 
 
 @requirement("R12")
-def test_callers_are_accepted_and_refused_while_a_plain_function_blocks(park):
-    run = park([*"ab"], later=[*"cd", "e"], max_batch_size=2, max_queue=2)
+def test_callers_are_accepted_while_a_plain_function_blocks(park):
+    run = park([*"ab"], later=[*"cd"], max_batch_size=2)
     let_go(run)
-    run.failed(4, "QueueFullError")
-    refused = run.told["settled_while_parked"]
-    assert refused == [False, False, False, False, True], f"only the fifth caller should be done; done were {refused}"
-    run.served(0, 1, 2, 3)
+    settled = run.told["settled_while_parked"]
+    assert settled == [False] * 4, f"no caller could have an answer while the model was blocked; done were {settled}"
+    run.served()
 
 
 @requirement("R12")
@@ -44,28 +43,10 @@ def test_two_plain_functions_run_at_once_where_two_may(park):
 
 
 @requirement("R12")
-def test_no_more_plain_functions_run_than_may(park):
-    run = park([*"abcd"], later=[*"efgh"], max_batch_size=2)
+def test_the_exception_of_a_plain_function_reaches_its_caller(park):
+    run = park(["a"], guilty={"a": ValueError("bad row")}, max_batch_size=1)
     let_go(run)
-    run.at_most_running(1)
-    run.served()
-
-
-@requirement("R12")
-def test_a_poison_item_fails_alone_in_a_plain_function(park):
-    run = park([*range(8)], guilty={5: ValueError("bad row 5")}, max_batch_size=8)
-    let_go(run)
-    run.failed(5, "ValueError", args=["bad row 5"])
-    run.served(0, 1, 2, 3, 4, 6, 7)
-    calls = len(run.batches)
-    assert calls <= 7, f"one poison item among 8 took {calls} calls of a plain function, and 7 are allowed"
-
-
-@requirement("R12")
-def test_a_wrong_length_of_a_plain_function_fails_the_batch(park):
-    run = park([*"abc"], returns=lambda items, answers: answers[1:], max_batch_size=3)
-    for caller in range(3):
-        run.failed(caller, "BatchShapeError")
+    run.failed(0, "ValueError", args=["bad row"])
 
 
 @requirement("R12")
@@ -76,3 +57,26 @@ def test_closing_waits_for_a_plain_function(park):
     assert run.told["closed"]["what"] == "result", f"close() should return, and ended so: {run.told['closed']}"
     early = run.told["closed"]["at"] < run.callers[0]["at"] - 1e-6
     assert not early, "close() returned before the blocked plain function had answered"
+
+
+@requirement("R10")
+def test_no_more_plain_functions_run_than_may(park):
+    run = park([*"abcd"], later=[*"efgh"], max_batch_size=2)
+    run.at_most_running(1)
+    run.served()
+
+
+@requirement("R5")
+def test_a_poison_item_fails_alone_in_a_plain_function(park):
+    run = park([*range(8)], at_once=0, guilty={5: ValueError("bad row 5")}, max_batch_size=8)
+    run.failed(5, "ValueError", args=["bad row 5"])
+    run.served(0, 1, 2, 3, 4, 6, 7)
+    calls = len(run.batches)
+    assert calls <= 7, f"one poison item among 8 took {calls} calls of a plain function, and 7 are allowed"
+
+
+@requirement("R6")
+def test_a_wrong_length_of_a_plain_function_fails_the_batch(park):
+    run = park([*"abc"], at_once=0, returns=lambda items, answers: answers[1:], max_batch_size=3)
+    for caller in range(3):
+        run.failed(caller, "BatchShapeError")

@@ -96,6 +96,13 @@ def test_innocent_items_that_wait_behind_a_failure_are_served(play):
     run.served(0, 1, 3, 4, 5, 6, 7, 8)
 
 
+@requirement("R5")
+def test_a_caller_cancelled_in_a_batch_that_fails_does_not_disturb_the_others(play):
+    script = [(0.0, "predict", *"abcd"), (0.5, "cancel", 1), (0.6, "predict", *"efgh")]
+    run = play(script, seconds=1.0, guilty={"b": ValueError("bad b")}, max_batch_size=4)
+    run.served(0, 2, 3, 4, 5, 6, 7)
+
+
 # --- R6
 
 
@@ -153,7 +160,7 @@ def test_the_next_batch_is_served_as_usual(play):
 @requirement("R6")
 def test_a_wrong_length_does_not_touch_a_batch_beside_it(play):
     run = play(
-        [(0.0, "predict", *"abcxyz")],
+        [(0.0, "predict", *"abc"), (0.01, "predict", *"xyz")],
         seconds=0.1,
         returns=lambda items, answers: [*answers, "extra"] if "a" in items else answers,
         max_batch_size=3,
