@@ -53,7 +53,7 @@ def test_the_exception_of_a_plain_function_reaches_its_caller(park):
 def test_closing_waits_for_a_plain_function(park):
     run = park([*"ab"], later=["c"], close=True, max_batch_size=2)
     let_go(run)
-    run.served(0, 1)
+    run.served()
     assert run.told["closed"]["what"] == "result", f"close() should return, and ended so: {run.told['closed']}"
     early = run.told["closed"]["at"] < run.callers[0]["at"] - 1e-6
     assert not early, "close() returned before the blocked plain function had answered"
