@@ -108,6 +108,8 @@ class DynamicBatcher:
         self._dispatch()
         while self._running:
             await asyncio.wait(self._running)
+        if self._timer is not None:
+            self._timer.cancel()
 
     def stats(self) -> dict:
         """Return the counts batches, items, batch_sizes (a histogram), rejected, timed_out and cancelled."""

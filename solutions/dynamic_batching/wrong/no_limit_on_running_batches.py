@@ -1,4 +1,4 @@
-"""Every batch that is full or due starts at once, however many are running.  Fails: R9, R10."""
+"""Every batch that is full or due starts at once, however many are running.  Fails: R8, R9, R10."""
 
 import asyncio
 import inspect

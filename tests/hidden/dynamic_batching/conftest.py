@@ -78,16 +78,16 @@ class Run:
         return f"caller {caller} (item {self.items[caller]!r}): {told['what']}{details} at {told['at']:.6g} s"
 
     def started(self, *expected):
-        """Check that the model was called at these times with these items: (time, items)."""
+        """Check that the model was called at these times with these items, in any order: (time, items)."""
         right = len(expected) == len(self.model.calls) and all(
-            abs(now - when) < NEAR and list(got) == list(items)
+            abs(now - when) < NEAR and in_any_order(got) == in_any_order(items)
             for (when, items), (now, got) in zip(expected, self.model.calls, strict=True)
         )
         assert right, f"the model should be called {schedule(expected)}; it was called {schedule(self.model.calls)}"
 
     def batched(self, *expected):
-        """Check which items shared a call of the model, whenever that was."""
-        wanted, got = [list(items) for items in expected], [list(items) for items in self.batches]
+        """Check which items shared a call of the model, whenever that was and in whatever order."""
+        wanted, got = [in_any_order(items) for items in expected], [in_any_order(items) for items in self.batches]
         assert got == wanted, f"the model should get the batches {wanted}, and got {got[:8]}"
 
     def sizes(self, *expected):
@@ -135,6 +135,10 @@ class Run:
         self.closed()
         assert self.left["tasks"] == 0, f"{self.left['tasks']} tasks of the batcher were left after close()"
         assert self.left["timers"] == 0, f"{self.left['timers']} live timers were left after close()"
+
+
+def in_any_order(items):
+    return sorted(items, key=repr)
 
 
 def schedule(calls):

@@ -271,7 +271,7 @@ def lane(item):
 def test_only_equal_keys_share_a_batch(play):
     run = play([(0.0, "predict", "a1", "b1", "a2", "b2", "c1", "a3")], key=lane, max_concurrency=3)
     run.served()
-    batches = sorted(run.batches)
+    batches = sorted(sorted(batch) for batch in run.batches)
     assert batches == [["a1", "a2", "a3"], ["b1", "b2"], ["c1"]], f"the lanes are a, b, c; the batches were {batches}"
 
 
@@ -314,7 +314,7 @@ def test_keys_that_are_none_or_false_are_lanes_too(play):
     items = ["x1", "y1", "z1", "w1", "x2", "y2"]
     run = play([(0.0, "predict", *items)], key=lambda item: keys[item[0]], max_concurrency=4)
     run.served()
-    batches = sorted(run.batches)
+    batches = sorted(sorted(batch) for batch in run.batches)
     assert batches == [["w1"], ["x1", "x2"], ["y1", "y2"], ["z1"]], f"four keys made the batches {batches}"
 
 
