@@ -278,14 +278,14 @@ def test_only_equal_keys_share_a_batch(play):
 @requirement("R13")
 def test_each_lane_has_its_own_deadline(play):
     script = [(0.0, "predict", "a1"), (0.002, "predict", "b1"), (0.003, "predict", "a2"), (0.004, "predict", "b2")]
-    run = play(script, key=lane, max_concurrency=2)
+    run = play(script, seconds=1.0, key=lane, max_concurrency=2)
     run.started((0.005, ["a1", "a2"]), (0.007, ["b1", "b2"]))
 
 
 @requirement("R13")
 def test_a_full_lane_starts_while_the_others_wait_on(play):
     script = [(0.0, "predict", "b1"), (0.001, "predict", "a1"), (0.002, "predict", "a2")]
-    run = play(script, key=lane, max_batch_size=2, max_concurrency=2)
+    run = play(script, seconds=1.0, key=lane, max_batch_size=2, max_concurrency=2)
     run.started((0.002, ["a1", "a2"]), (0.005, ["b1"]))
 
 
@@ -304,7 +304,7 @@ def test_a_lane_that_left_full_has_a_new_deadline(play):
         (0.003, "predict", "a3"),
         (0.004, "predict", "b2"),
     ]
-    run = play(script, key=lane, max_batch_size=2, max_concurrency=2)
+    run = play(script, seconds=1.0, key=lane, max_batch_size=2, max_concurrency=3)
     run.started((0.001, ["a1", "a2"]), (0.004, ["b1", "b2"]), (0.008, ["a3"]))
 
 
