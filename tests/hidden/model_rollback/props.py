@@ -35,6 +35,15 @@ def fields(version):
     return {name: plain(getattr(version, name)) for name in names}
 
 
+def state(registry, models):
+    """Return what a registry shows of some models, and fraud's champion: (versions, artifacts, metadata, champion)."""
+    versions = {model: list(registry.versions(model)) for model in models}
+    pairs = [(model, version) for model in models for version in versions[model]]
+    artifacts = {pair: registry.load(*pair) for pair in pairs}
+    metadata = {pair: plain(registry.get(*pair).metadata) for pair in pairs}
+    return versions, artifacts, metadata, registry.get_by_alias("fraud", "champion").version
+
+
 # --- copies
 
 
@@ -113,7 +122,7 @@ def register_from_threads(submission, threads, each):
     """Register from many threads under a clock that yields; return [(version, artifact)] per thread and the errors."""
 
     def clock():
-        for _ in range(30):
+        for _ in range(5):
             os.sched_yield()
         return 1_700_000_000.0
 

@@ -40,21 +40,23 @@ def big_fleet(submission):
 
 
 def blocks(calls):
-    """Cut the calls into deployments: [(version, slot)] if each is load, healthy, switch, healthy of one slot."""
+    """Cut the calls into deployments: [(version, slot)] if each begins with a load and has its calls in one slot."""
     found = []
     for start in range(0, len(calls), 4):
         block = calls[start : start + 4]
         slot = block[0][1]
-        if [call[0] for call in block] != ["load", "healthy", "switch", "healthy"] or {c[1] for c in block} != {slot}:
+        names = [call[0] for call in block]
+        if names[0] != "load" or sorted(names) != ["healthy", "healthy", "load", "switch"]:
+            return None
+        if {call[1] for call in block} != {slot}:
             return None
         found.append((block[0][2], slot))
     return found
 
 
 @requirement("R10")
-@pytest.mark.parametrize("threads", [2, EIGHT])
-def test_numbers_are_given_out_once(submission, props, threads):
-    each = 50
+def test_numbers_are_given_out_once(submission, props):
+    threads, each = EIGHT, 50
     registry, answers, errors = props.register_from_threads(submission, threads, each)
     assert errors == [], f"register raised in {len(errors)} of {threads} threads: {errors[:1]}"
     numbers = sorted(version for given in answers for version, _ in given)
@@ -66,12 +68,12 @@ def test_numbers_are_given_out_once(submission, props, threads):
 
 
 @requirement("R10")
-@pytest.mark.parametrize("ways", ["deploy", "rollback_model", "both"])
+@pytest.mark.parametrize("ways", ["deploy", "both"])
 def test_deployments_of_one_model_do_not_mix(submission, ways):
     fleet = big_fleet(submission)
     acts = []
     for version in range(1, EIGHT + 1):
-        rolls = ways == "rollback_model" or (ways == "both" and version % 2)
+        rolls = ways == "both" and version % 2
         acts.append(partial(fleet.back, version) if rolls else partial(fleet.deploy, version))
     results = together(acts)
     errors = [result for result in results if isinstance(result, Exception)]
@@ -119,8 +121,6 @@ def test_a_belief_that_is_not_true_is_a_conflict(submission, way):
     fleet.refused(submission.ConflictError, lambda: call(3, expected_live=1), f"{way} with 2 live, no longer 1,")
     result = call(4, expected_live=None)
     assert short(result)[1:] == (2, 4), f"without a belief, {way} of 4 returned {result}"
-    result = call(4, expected_live=4)
-    assert short(result) == ("noop", 4, 4), f"4 was live, as expected, and {way} of 4 returned {result}"
 
 
 @requirement("R10")
