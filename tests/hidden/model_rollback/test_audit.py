@@ -125,8 +125,7 @@ def test_failures_are_written_down(submission, failures):
 @requirement("R13")
 def test_a_rollback_with_nowhere_to_go_is_written_down(submission):
     fleet = Fleet(submission)
-    fleet.deploy(3)
-    check_failure(fleet, fleet.back, submission.VersionNotFound, actor="bob", action="rollback", before=3)
+    check_failure(fleet, fleet.back, submission.VersionNotFound, actor="bob", action="rollback", before=None)
     act = partial(fleet.back, model="churn")
     check_failure(fleet, act, submission.ModelNotFound, "churn", actor="bob", action="rollback", before=None)
 

@@ -335,7 +335,7 @@ def test_what_is_no_longer_in_the_slot_is_loaded(submission):
     slot = fleet.deploy(1).get("slot")
     fleet.deploy(2, 3)
     calls = fleet.calls_of(lambda: fleet.back(1))
-    assert calls == cold(OTHER[slot], 1), f"the slots held 3 and 2, and going to 1 made the calls {calls}"
+    assert sorted(calls) == sorted(cold(OTHER[slot], 1)), f"the slots held 3 and 2, and going to 1 made the calls {calls}"
 
 
 @requirement("R6")
@@ -464,6 +464,7 @@ def test_a_failed_rollback_can_be_asked_for_again(submission):
     for answers in ([False], [True, False], [False]):
         plan(fleet, {"healthy": answers})
         fleet.fails(fleet.back, "a rollback to a sick version")
+    plan(fleet, {"healthy": [True, True]})
     result = fleet.back()
     assert short(result) == ("rolled_back", 1, 4), f"after three failures, the rollback from 1 to 4 returned {result}"
 
