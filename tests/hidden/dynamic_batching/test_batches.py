@@ -277,7 +277,7 @@ def test_only_equal_keys_share_a_batch(play):
 
 @requirement("R13")
 def test_each_lane_has_its_own_deadline(play):
-    script = [(0.0, "predict", "a1"), (0.002, "predict", "b1"), (0.003, "predict", "a2"), (0.004, "predict", "b2")]
+    script = [(0.0, "predict", "a1"), (0.002, "predict", "b1"), (0.003, "predict", "b2"), (0.004, "predict", "a2")]
     run = play(script, seconds=1.0, key=lane, max_concurrency=2)
     run.started((0.005, ["a1", "a2"]), (0.007, ["b1", "b2"]))
 
