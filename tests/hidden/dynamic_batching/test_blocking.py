@@ -1,4 +1,4 @@
-"""R12: a plain function that blocks, on an ordinary loop; and R5, R6 and R10 with a plain function."""
+"""R12: a plain function that blocks, on an ordinary loop; and R5, R6, R10 and R11 with a plain function."""
 
 from rounds.testing import requirement
 
@@ -49,10 +49,9 @@ def test_the_exception_of_a_plain_function_reaches_its_caller(park):
     run.failed(0, "Exception")
 
 
-@requirement("R12")
+@requirement("R11")
 def test_closing_waits_for_a_plain_function(park):
     run = park([*"ab"], later=["c"], close=True, max_batch_size=2)
-    let_go(run)
     run.served(0, 1)
     assert run.told["closed"]["what"] == "result", f"close() should return, and ended so: {run.told['closed']}"
     early = run.told["closed"]["at"] < run.callers[0]["at"] - 1e-6
