@@ -1,4 +1,4 @@
-"""Writes down what succeeded.  Fails: R3, R13."""
+"""Writes down what succeeded.  Fails: R13."""
 
 import copy
 import hashlib

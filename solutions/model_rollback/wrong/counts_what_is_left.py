@@ -1,4 +1,4 @@
-"""Numbers a version by how many there are, outside any lock.  Fails: R1, R10, R11."""
+"""Numbers a version by how many there are, outside any lock.  Fails: R1, R10."""
 
 import copy
 import hashlib

@@ -3,7 +3,6 @@
 import copy
 import hashlib
 import json
-import os
 import re
 import threading
 import time
@@ -96,10 +95,7 @@ class Folder:
     def write(self, folder: str, name: str, data: bytes) -> None:
         target = self._root / folder / name
         target.parent.mkdir(exist_ok=True)
-        with target.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        target.write_bytes(data)
 
     def remove(self, folder: str, name: str) -> None:
         (self._root / folder / name).unlink()
