@@ -216,9 +216,8 @@ def _serve(control: socket.socket, challenge: Challenge, isolation: str | None, 
     if server.refusal is not None:
         raise server.refusal
     if not server.served:
-        raise JudgeFailure(
-            f"the hidden tests of {challenge.slug} could not be collected (pytest ended with {int(code)})."
-        )
+        why = server.uncollected or f"pytest ended with {int(code)}"
+        raise JudgeFailure(f"the hidden tests of {challenge.slug} could not be collected: {why}")
 
 
 class _Server:
@@ -230,6 +229,12 @@ class _Server:
         self.climbing = climbing
         self.served = False
         self.refusal: RoundsError | None = None
+        self.uncollected = ""
+
+    def pytest_collectreport(self, report: Any) -> None:
+        if report.failed and not self.uncollected:
+            lines = [line.removeprefix("E").strip() for line in str(report.longrepr).splitlines()]
+            self.uncollected = f"{report.nodeid}: {next((line for line in reversed(lines) if line), '')}"
 
     def pytest_runtestloop(self, session: Any) -> bool:
         from rounds.workplace import Nurseries, modules_for
