@@ -40,15 +40,14 @@ def test_a_record_says_what_was_seen(submission):
 
 
 @requirement("R5")
-@pytest.mark.parametrize("shadow", [2.0, 3.0])
-@pytest.mark.parametrize("kind", [np.float64, np.float32, np.int64])
-def test_match_and_abs_diff_are_builtin(submission, kind, shadow):
-    bench = Bench(submission, lambda features: kind(2), lambda features: kind(shadow))
-    bench.handle("a")
-    bench.run_all()
-    record = bench.record("a")
-    types = [type(record[key]).__name__ for key in ("match", "abs_diff")]
-    assert types == ["bool", "float"], f"two {kind.__name__}s were compared; match and abs_diff have types {types}"
+def test_match_and_abs_diff_are_builtin(submission):
+    for kind in (np.float64, np.float32, np.int64, int):
+        bench = Bench(submission, lambda f, kind=kind: kind(2), lambda f, kind=kind: kind(f["x"][0]))
+        for identifier, x in (("same", 2), ("other", 3)):
+            bench.handle(identifier, [x])
+            record = bench.run_all().record(identifier)
+            types = [type(record[key]).__name__ for key in ("match", "abs_diff")]
+            assert types == ["bool", "float"], f"match and abs_diff of two {kind.__name__}s have types {types}"
 
 
 @requirement("R5")
@@ -96,11 +95,8 @@ def test_requests_without_a_mirror_are_not_logged(submission):
     assert len(full.records) == 1, f"2 of 3 requests were dropped, and {len(full.records)} records were logged"
 
 
-LOG_ERRORS = [OSError("disk full"), ValueError("x"), TypeError("not JSON")]
-
-
 @requirement("R5")
-@pytest.mark.parametrize("error", LOG_ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("error", [OSError("disk full"), TypeError("x")], ids=repr)
 def test_a_failing_log_changes_nothing_but_its_count(submission, error):
     def shadow(features):
         return fail_on_odd(features) + (features["x"][0] == 2)
@@ -202,7 +198,7 @@ def test_what_cannot_be_copied_is_served_and_dropped(submission, props, what):
 
 
 @requirement("R7")
-@pytest.mark.parametrize("places", [1, 3, 100])
+@pytest.mark.parametrize("places", [1, 3])
 def test_no_more_than_max_in_flight_are_pending(submission, places):
     bench = Bench(submission, max_in_flight=places)
     answers = bench.handle_all(places + 4)
@@ -229,10 +225,10 @@ def test_a_dropped_request_is_not_made_up_for(submission):
 
 
 @requirement("R7")
-@pytest.mark.parametrize("ending", ["compared", "shadow error", "log failure", "both"])
+@pytest.mark.parametrize("ending", ["compared", "shadow error", "log failure"])
 def test_a_mirror_that_has_finished_frees_its_place(submission, ending):
-    shadow = raising(ValueError("x")) if ending in ("shadow error", "both") else total
-    log = raising(OSError("disk full")) if ending in ("log failure", "both") else None
+    shadow = raising(ValueError("x")) if ending == "shadow error" else total
+    log = raising(OSError("disk full")) if ending == "log failure" else None
     bench = Bench(submission, shadow=shadow, log=log, max_in_flight=2)
     bench.handle_all(2)
     for i in range(4):
@@ -256,7 +252,7 @@ def test_one_end_frees_one_place(submission):
 
 
 @requirement("R7")
-@pytest.mark.parametrize("error", [RuntimeError("saturated"), ValueError("x"), OSError("x")], ids=repr)
+@pytest.mark.parametrize("error", [RuntimeError("saturated"), OSError("x")], ids=repr)
 def test_a_refusal_of_the_executor_is_a_drop(submission, error):
     bench = Bench(submission, submit=raising(error))
     caught = bench.fails()

@@ -225,30 +225,38 @@ ANSWERS = {
 }
 
 
-@requirement("R11")
-@pytest.mark.parametrize("kind", ANSWERS)
-def test_the_report_is_json_able(submission, kind):
-    production, shadow = ANSWERS[kind]
-    bench = Bench(submission, lambda features: production, lambda features: shadow)
-    bench.handle_all(3)
-    bench.run_all()
-    report = bench.report()
+def check_json(report, situation):
     try:
         json.dumps(report, allow_nan=False)
     except (TypeError, ValueError) as error:
-        pytest.fail(f"answers {production!r} and {shadow!r} gave a report that is not JSON-able: {error}")
+        pytest.fail(f"{situation}: the report is not JSON-able: {error}")
+
+
+@requirement("R11")
+def test_the_report_is_json_able_whatever_was_answered(submission):
+    for kind, (production, shadow) in ANSWERS.items():
+        bench = Bench(submission, lambda features, answer=production: answer, lambda features, answer=shadow: answer)
+        bench.handle_all(3)
+        bench.run_all()
+        check_json(bench.report(), f"answers were {kind}, {production!r} and {shadow!r}")
+        bench.expect(f"3 pairs of {kind} were compared", n_compared=3)
+
+
+@requirement("R11")
+def test_the_report_is_json_able_after_answers_of_all_kinds(submission):
+    pairs = list(ANSWERS.values())
+    bench = Bench(submission, lambda f: pairs[f["x"][0]][0], lambda f: pairs[f["x"][0]][1])
+    for i in range(len(pairs)):
+        bench.handle(f"r{i}", [i])
+    report = bench.run_all().report()
+    check_json(report, "numbers, NaN, infinities, arrays and strings were compared")
     types = {type(report[name]).__name__ for name in ("n_requests", *BUCKETS, "log_failures")}
     assert types == {"int"}, f"the counts should be ints, and are {types}"
-    assert report["n_compared"] == 3, f"3 pairs of {kind} were compared, and n_compared is {report['n_compared']}"
 
 
 @requirement("R11")
 def test_before_any_request_the_report_is_json_able(submission):
-    report = Bench(submission).report()
-    try:
-        json.dumps(report, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        pytest.fail(f"the first report is not JSON-able: {error}")
+    check_json(Bench(submission).report(), "before any request")
 
 
 def expect_ready(found, situation):
@@ -279,7 +287,7 @@ def test_nothing_but_errors_is_not_ready(submission, props):
 
 
 @requirement("R12")
-@pytest.mark.parametrize("needed", [1, 30, 1000])
+@pytest.mark.parametrize("needed", [1, 200])
 def test_min_samples_is_exact(submission, props, needed):
     config = {"min_samples": needed, "min_agreement": 0.1}
     ready, _ = props.outcomes(submission, matches=needed, **config)
@@ -312,7 +320,7 @@ def test_the_defaults_ask_for_much(submission, props):
     expect_refusal(ready, ["min_samples"], "999 of 999 match under the default config")
 
 
-BOUNDS = [  # (matches, total, lower end of the Wilson interval)
+BOUNDS = [  # (matches, of how many, lower end of the Wilson interval)
     (1000, 1000, 0.9962),
     (100, 100, 0.9630),
     (95, 100, 0.8882),
@@ -324,12 +332,13 @@ BOUNDS = [  # (matches, total, lower end of the Wilson interval)
 
 
 @requirement("R12")
-@pytest.mark.parametrize(("matches", "total", "bound"), BOUNDS, ids=str)
-def test_the_lower_bound_decides(submission, props, matches, total, bound):
-    for min_agreement in (bound - 0.004, bound + 0.004):
+@pytest.mark.parametrize("distance", [-0.004, 0.004])
+def test_the_lower_bound_decides(submission, props, distance):
+    for matches, count, bound in BOUNDS:
+        min_agreement = bound + distance
         config = {"min_samples": 20, "min_agreement": min_agreement}
-        ready, _ = props.outcomes(submission, matches=matches, differences=total - matches, **config)
-        situation = f"{matches} of {total} match, the bound is {bound}, under {config}"
+        ready, _ = props.outcomes(submission, matches=matches, differences=count - matches, **config)
+        situation = f"{matches} of {count} match, the bound is {bound}, under {config}"
         if bound > min_agreement:
             expect_ready(ready, situation)
         else:
@@ -350,18 +359,21 @@ def test_errors_have_no_part_in_the_bound(submission, props):
 
 
 @requirement("R12")
-@pytest.mark.parametrize(
-    ("errors", "max_error_rate", "ready"),
-    [(0, 0.001, True), (4, 0.001, False), (1, 0.05, True), (30, 0.05, False), (100, 0.1, False), (50, 0.9, True)],
-)
-def test_the_error_rate_decides(submission, props, errors, max_error_rate, ready):
-    config = {"min_samples": 100, "min_agreement": 0.9, "max_error_rate": max_error_rate}
-    found, _ = props.outcomes(submission, matches=150, errors=errors, **config)
-    situation = f"150 compared match and {errors} shadow calls raised, under {config}"
-    if ready:
-        expect_ready(found, situation)
-    else:
-        expect_refusal(found, ["max_error_rate"], situation)
+def test_the_error_rate_decides(submission, props):
+    for errors, limit, ready in [
+        (0, 0.001, True),
+        (4, 0.001, False),
+        (1, 0.05, True),
+        (30, 0.05, False),
+        (50, 0.9, True),
+    ]:
+        config = {"min_samples": 100, "min_agreement": 0.9, "max_error_rate": limit}
+        found, _ = props.outcomes(submission, matches=150, errors=errors, **config)
+        situation = f"150 compared match and {errors} shadow calls raised, under {config}"
+        if ready:
+            expect_ready(found, situation)
+        else:
+            expect_refusal(found, ["max_error_rate"], situation)
 
 
 @requirement("R12")
