@@ -153,6 +153,11 @@ class Judge:
         return sandbox()
 
     @pytest.fixture
+    def files(self, request: pytest.FixtureRequest) -> dict[str, bytes]:
+        """What was handed in, by file name: data, for a suite that reads files instead of loading a module."""
+        return dict(self.place_of(request.node).files)
+
+    @pytest.fixture
     def submission(self, _own: Any) -> Any:
         """The candidate's module, in a process of its own."""
         return _own.submission

@@ -149,6 +149,19 @@ def test_coroutines_limits_and_fixtures(judged):
     assert "MemoryError" in text
 
 
+def test_a_suite_may_read_the_files_and_load_nothing(judged):
+    hidden = """\
+from rounds.testing import requirement
+
+
+@requirement("R1")
+def test_the_text_is_handed_over(files):
+    assert files == {"doubling.py": b"this is no Python"}
+"""
+    outcomes, text = judged("this is no Python", hidden=hidden)
+    assert outcomes == {"test_the_text_is_handed_over": "PASSED"}, text
+
+
 def test_an_isolated_submission_does_not_see_the_judge(judged):
     source = (
         "import sys\n\ndef double(number):\n    return [name for name in ('pytest', 'rounds') if name in sys.modules]"
