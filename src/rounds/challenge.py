@@ -34,7 +34,8 @@ class Challenge:
     """A challenge as its author declared it.
 
     `folder` holds what a candidate sees, `solution` the reference, `hidden` the tests that grade. `submit` names the
-    only files taken from a candidate; the first of them must be there. `promises` maps each requirement to its
+    only files taken from a candidate; the first of them must be there. `given` names files and folders that a candidate
+    gets beside the stub, to read and not to hand in. `promises` maps each requirement to its
     heading in the brief, in the order of `points`; `tiers` may be empty.
     """
 
@@ -50,6 +51,7 @@ class Challenge:
     minutes: int
     topics: tuple[str, ...]
     submit: tuple[str, ...]
+    given: tuple[str, ...]
     limits: Limits
     warm: tuple[str, ...]
     points: Mapping[str, int]
@@ -83,6 +85,7 @@ def load_challenge(root: Path, slug: str) -> Challenge:
         minutes=fields.count("minutes"),
         topics=fields.texts("topics"),
         submit=fields.files("submit"),
+        given=fields.names("given"),
         limits=Limits(fields.seconds("seconds"), fields.count("memory_mb")),
         warm=fields.texts("warm"),
         points=fields.points("points"),
@@ -120,10 +123,10 @@ def read_hints(challenge: Challenge) -> dict[str, tuple[str, ...]]:
 class _Fields:
     """The fields of one challenge.toml, each taken with a check that names file and field."""
 
-    _OPTIONAL: Mapping[str, Any] = {"version": 1, "warm": [], "tiers": {}}
+    _OPTIONAL: Mapping[str, Any] = {"version": 1, "given": [], "warm": [], "tiers": {}}
     _KNOWN = (
-        "format", "version", "title", "summary", "round", "level", "minutes", "topics", "submit", "seconds",
-        "memory_mb", "warm", "points", "tiers",
+        "format", "version", "title", "summary", "round", "level", "minutes", "topics", "submit", "given",
+        "seconds", "memory_mb", "warm", "points", "tiers",
     )  # fmt: skip
 
     def __init__(self, path: Path) -> None:
@@ -165,6 +168,10 @@ class _Fields:
     def files(self, name: str) -> tuple[str, ...]:
         wanted = "a list of different file names without folders, at least one"
         return tuple(self._take(name, wanted, lambda value: value and _is_list(value, _is_file_name)))
+
+    def names(self, name: str) -> tuple[str, ...]:
+        wanted = "a list of different file names without folders"
+        return tuple(self._take(name, wanted, lambda value: _is_list(value, _is_file_name)))
 
     def points(self, name: str) -> dict[str, int]:
         wanted = "a table like { R1 = 2 } of whole numbers, together above 0"

@@ -8,9 +8,9 @@ from rounds.errors import BadInput
 
 
 def papers(challenge: Challenge) -> list[Path]:
-    """List the files that a candidate gets: all may be read by anyone."""
-    stubs = [challenge.folder / name for name in challenge.submit]
-    return [challenge.folder / "brief.md", *(stub for stub in stubs if stub.is_file()), *_public_tests(challenge)]
+    """List the files and folders that a candidate gets: all may be read by anyone."""
+    stubs = [challenge.folder / name for name in (*challenge.submit, *challenge.given)]
+    return [challenge.folder / "brief.md", *(stub for stub in stubs if stub.exists()), *_public_tests(challenge)]
 
 
 def _public_tests(challenge: Challenge) -> list[Path]:
@@ -28,5 +28,8 @@ def start(challenge: Challenge, place: Path) -> Path:
     except OSError as error:
         raise BadInput(f"{folder}: cannot be made: {error.strerror}.", hint="Name another place with --in.") from None
     for paper in papers(challenge):
-        shutil.copyfile(paper, folder / paper.name)
+        if paper.is_dir():
+            shutil.copytree(paper, folder / paper.name)
+        else:
+            shutil.copyfile(paper, folder / paper.name)
     return folder

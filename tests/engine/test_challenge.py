@@ -31,11 +31,16 @@ def test_the_headings_of_the_brief_are_the_promises(tmp_path: Path) -> None:
     }
 
 
-def test_version_warm_and_tiers_may_be_left_out(tmp_path: Path) -> None:
+def test_what_is_given_beside_the_stub_is_read(tmp_path: Path) -> None:
+    write_challenge(tmp_path, "drift_alarm", TOML + 'given = ["main.py", "model"]\n')
+    assert load_challenge(tmp_path, "drift_alarm").given == ("main.py", "model")
+
+
+def test_version_given_warm_and_tiers_may_be_left_out(tmp_path: Path) -> None:
     kept = [line for line in TOML.splitlines() if not line.startswith(("version", "warm", "tiers"))]
     write_challenge(tmp_path, "drift_alarm", "\n".join(kept))
     challenge = load_challenge(tmp_path, "drift_alarm")
-    assert (challenge.version, challenge.warm, challenge.tiers) == (1, (), {})
+    assert (challenge.version, challenge.given, challenge.warm, challenge.tiers) == (1, (), (), {})
     assert challenge.tier_of("R1") is None
 
 
@@ -62,6 +67,7 @@ def test_a_requirement_knows_its_tier(tmp_path: Path) -> None:
         ('["drift_alarm.py"]', "[]", "submit must be a list of different file names"),
         ('["drift_alarm.py"]', '["../drift_alarm.py"]', "submit must be a list of different file names"),
         ('["drift_alarm.py"]', '["a.py", "a.py"]', "submit must be a list of different file names"),
+        ("version = 2", 'given = ["../model"]', "given must be a list of different file names without folders"),
         ('["monitoring", "statistics"]', '"monitoring"', "topics must be a list of texts"),
         ("{ R1 = 2, R2 = 3 }", "{ R1 = 0, R2 = 0 }", "points must be a table"),
         ("{ R1 = 2, R2 = 3 }", "{ R1 = 2, R2 = -1 }", "points must be a table"),

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from samples import TOML, write_challenge
+
 from rounds.catalog import Catalog
 from rounds.cli import run
 from rounds.errors import BadInput
@@ -19,6 +21,16 @@ def test_the_folder_holds_what_a_candidate_may_see_and_nothing_else(tmp_path: Pa
     folder = start(challenge, tmp_path)
     names = {path.name for path in folder.iterdir()}
     assert names == {"brief.md", "test_public.py", *challenge.submit}
+
+
+def test_what_is_given_comes_along_with_its_folders(tmp_path: Path) -> None:
+    given = write_challenge(tmp_path, "drift_alarm", TOML + 'given = ["main.py", "model"]\n')
+    (given / "main.py").write_text("app = 1\n")
+    (given / "model").mkdir()
+    (given / "model" / "weights.json").write_text("{}")
+    folder = start(Catalog([tmp_path]).challenge("drift_alarm"), tmp_path / "mine")
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert found == {"brief.md", "main.py", "model/weights.json"}
 
 
 def test_starting_twice_keeps_the_first_attempt(tmp_path: Path) -> None:
