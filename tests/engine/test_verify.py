@@ -7,7 +7,7 @@ from samples import HIDDEN, RIGHT, write_judged_kit
 
 from rounds.challenge import Challenge
 from rounds.errors import RoundsError
-from rounds.verify import declared_failures, lint, verify
+from rounds.verify import answers, declared_failures, lint, verify
 
 STUB = "def double(number):\n    raise NotImplementedError\n"
 PUBLIC = "import doubling\n\n\ndef test_two():\n    assert doubling.double(1) == 2\n"
@@ -69,6 +69,18 @@ def test_a_stub_that_earns_points_is_found(challenge: Challenge) -> None:
 def test_a_requirement_that_no_wrong_answer_fails_is_found(challenge: Challenge) -> None:
     (challenge.solution / "wrong/lenient.py").unlink()
     assert "R2 is failed by no wrong answer: nothing shows that it is tested" in problems(challenge)
+
+
+def test_an_answer_of_several_files_is_a_folder_whose_readme_says_what_it_fails(challenge: Challenge) -> None:
+    folder = challenge.solution / "wrong" / "two_files"
+    folder.mkdir()
+    (folder / "README.md").write_text("Triples, in two files.  Fails: R1.\n\nMore about it.\n")
+    (folder / "doubling.py").write_text("from parts import double\n")
+    (folder / "parts.py").write_text(TRIPLES)
+    found = next(answer for answer in answers(challenge) if answer.name == "wrong/two_files")
+    assert set(found.files) == {"doubling.py", "parts.py"}
+    assert found.fails == {"R1"}
+    assert not any("two_files" in problem for problem in problems(challenge))
 
 
 @pytest.mark.parametrize("line", ['"""Triples."""', '"""Triples.  Fails: R9."""', "x = 1"])
