@@ -104,7 +104,7 @@ def run_batch_predictions(
     run = Run(model, places, model_version)
     run.score(chunks_of(rows_of(input_path, columns, shard), chunk_size))
     if run.n_errors and run.n_errors / run.n_input > max_error_rate:
-        os.replace(places.work / "errors.csv", places.errors)
+        (places.work / "errors.csv").replace(places.errors)
         shutil.rmtree(places.work)  # what failed must be tried again
         raise BatchAborted(f"{run.n_errors} of {run.n_input} rows had an error; see {places.errors}")
     manifest = {
@@ -314,10 +314,10 @@ def read_manifest(places: Places) -> dict[str, Any]:
 def publish(places: Places, manifest: dict[str, Any]) -> None:
     """Move both files to their places; in between there is no manifest, at the end there is the new one."""
     places.manifest.unlink(missing_ok=True)
-    os.replace(places.work / "errors.csv", places.errors)
-    os.replace(places.work / "output.csv", places.output)
+    (places.work / "errors.csv").replace(places.errors)
+    (places.work / "output.csv").replace(places.output)
     write_whole(places.work / "manifest.json", json.dumps(manifest, indent=2))
-    os.replace(places.work / "manifest.json", places.manifest)
+    (places.work / "manifest.json").replace(places.manifest)
     shutil.rmtree(places.work, ignore_errors=True)
 
 
@@ -341,7 +341,7 @@ def write_whole(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def sha256_of(path: Path) -> str:

@@ -74,21 +74,16 @@ class Bench:
     def run(self, settings=None, *, model=None, job=None):
         """Run the job that is in in.csv; return the report as a dict."""
         settings = {"feature_names": list(FEATURES), "max_error_rate": 1.0, **(settings or {})}
-        call = job or self.props.run
+        settings = {name: value for name, value in settings.items() if value is not None}  # None leaves the default
+        call = self.props.run if job is None else job
         places = [self.at("in.csv"), self.at(self.output)]
         answer = call(self.submission, places, settings, self._model(model or {}))
-        return answer if job else data_of(answer)
+        return data_of(answer) if job is None else answer
 
     def interrupted(self, settings=None, *, stop="KeyboardInterrupt", **model):
-        """Run the job with a model that ends the run; return what became of it."""
-        model = {"stop": stop, **model}
-        if stop == "kill":
-            return self.run(settings, model=model, job=self.props.run_in_a_child)
-        try:
-            report = self.run(settings, model=model)
-        except (KeyboardInterrupt, SystemExit) as error:
-            return type(error).__name__
-        return report
+        """Run the job to its end; return the name of what ended it ("" for nothing), or a child's exit code."""
+        job = self.props.run_in_a_child if stop == "kill" else self.props.run_to_its_end
+        return self.run(settings, model={"stop": stop, **model}, job=job)
 
     def on_a_full_disk(self, limit, settings=None):
         """Run the job while no file may be larger than limit; return what was raised, "" for nothing."""

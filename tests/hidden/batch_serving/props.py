@@ -112,6 +112,17 @@ def run_in_a_child(submission, places, settings, model):
     return _in_a_child(lambda: run(submission, places, settings, model))
 
 
+def run_to_its_end(submission, places, settings, model):
+    """Run a job; return the name of the interrupt that ended it, or of BatchAborted, or ""."""
+    try:
+        run(submission, places, settings, model)
+    except submission.BatchAborted:
+        return "BatchAborted"
+    except (KeyboardInterrupt, SystemExit) as error:
+        return type(error).__name__
+    return ""
+
+
 def run_on_a_full_disk(submission, places, settings, model, limit):
     """Run a job while no file can grow beyond limit bytes; return the name of what was raised, or ""."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -132,7 +143,7 @@ def keep_open(path, name):
 
 def remove(path):
     """Delete a file."""
-    os.unlink(path)
+    Path(path).unlink()
 
 
 def kill_everywhere(submission, folder, texts, settings, model, points):
@@ -228,7 +239,7 @@ class LargeModel:
 
 def write_large(path, count, twin, faulty):
     """Write the large input, with a repeated id and a faulty cell; return its size in bytes."""
-    note = "called twice about the new tariff, wants to be called again in spring, prefers letters to mail"
+    note = "called twice about the new tariff; wants to be called again in spring; prefers letters to e-mail"
     with Path(path).open("w", encoding="utf-8") as file:
         file.write("note,id,a,b\n")
         for i in range(count):
