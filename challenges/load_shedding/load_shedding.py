@@ -66,9 +66,7 @@ class Rejected:
 class LoadShedder:
     """Let a few requests run, a few wait, and turn the others away."""
 
-    def __init__(
-        self, max_in_flight: int, max_queue: int = 0, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, max_in_flight: int, max_queue: int = 0, *, clock: Callable[[], float] = time.monotonic) -> None:
         raise NotImplementedError
 
     def submit(self, *, priority: int = 0, deadline: float | None = None) -> Ticket | Rejected:

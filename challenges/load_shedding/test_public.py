@@ -36,7 +36,7 @@ def test_half_a_second_at_three_per_second_brings_one_and_a_half_tokens():
 def test_what_never_fits_and_what_makes_no_sense():
     bucket = TokenBucket(1, 5, clock=Clock())
     assert bucket.retry_after(6) == math.inf
-    with pytest.raises(ValueError):  # noqa: PT011
+    with pytest.raises(ValueError):
         bucket.try_acquire(0)
 
 

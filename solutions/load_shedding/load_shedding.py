@@ -157,9 +157,7 @@ class Rejected:
 class LoadShedder:
     """Let a few requests run, a few wait, and turn the others away."""
 
-    def __init__(
-        self, max_in_flight: int, max_queue: int = 0, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, max_in_flight: int, max_queue: int = 0, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._max_in_flight = max_in_flight
         self._max_queue = max_queue
         self._clock = clock
