@@ -288,3 +288,5 @@ def test_requests_outside_the_sample_take_no_place(submission, props):
         bench.handle(identifier)
     assert len(bench.waiting) == 3, f"10 requests outside the sample, 4 inside, 3 places: {len(bench.waiting)} pending"
     bench.expect("10 outside the sample, 4 inside, 3 places", n_not_sampled=10, n_dropped=1, n_pending=3)
+    mirrored = [record["request_id"] for record in bench.run_all().records]
+    assert mirrored == taken[:3], f"the first three ids of the sample are {taken[:3]}, and mirrored were {mirrored}"

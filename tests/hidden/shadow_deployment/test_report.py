@@ -57,6 +57,8 @@ def test_every_request_is_in_one_column(submission, props):
     while bench.waiting:
         bench.run()
         check_balance(bench.report(), "between two mirrors")
+    logged = [record["request_id"] for record in bench.records]
+    assert logged == inside[:5], f"the first five that could be mirrored are {inside[:5]}, and logged were {logged}"
     errors = sum(int(identifier[1:]) % 4 == 1 for identifier in inside[:5])
     bench.expect("the executor ran all", n_pending=0, n_shadow_errors=errors, n_compared=5 - errors)
 
