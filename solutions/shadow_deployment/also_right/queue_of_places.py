@@ -50,7 +50,7 @@ class ShadowDeployment:
         self.executor, self.log, self.config, self.clock = executor, log, config, clock
         self.places: queue.Queue[str] = queue.Queue(maxsize=config.max_in_flight)
         self.lock = threading.RLock()
-        names = "requests production_errors not_sampled dropped pending compared shadow_errors".split()
+        names = ["requests", "production_errors", "not_sampled", "dropped", "pending", "compared", "shadow_errors"]
         self.tally = {f"n_{name}": 0 for name in names}
         self.failures = self.matches = 0
         self.gaps: list[float] = []

@@ -1,4 +1,4 @@
-"""The loop of the first attempt: the first request is answered, and then there is no handler left.  Fails: R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, R11, R12, R13."""
+"""Only the first request is answered, as in a loop.  Fails: R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, R11, R12, R13."""
 
 import copy
 import hashlib

@@ -1,4 +1,4 @@
-"""The shadow has no guard of its own, so its error goes to the executor and nobody counts it.  Fails: R3, R5, R7, R11, R12, R13."""
+"""A shadow error goes to the executor, and nobody counts it.  Fails: R3, R5, R7, R11, R12, R13."""
 
 import copy
 import hashlib

@@ -37,7 +37,7 @@ class Crossing:
         )
 
     def cross(self):
-        if not self.busy:
+        if not self.busy and len(self.asides) < 3:
             self.busy = True
             aside = Aside(self.meanwhile)
             self.asides.append(aside)
@@ -61,6 +61,7 @@ def test_a_whole_request_in_between_loses_no_count(submission, point):
     crossing = Crossing(submission, point, meanwhile)
     bench = crossing.bench
     bench.handle("a", [2, 3])
+    crossing.finish("a request that came while another was at work")
     bench.run_all()
     crossing.finish("a request that came while another was at work")
     count = 1 + len(crossing.asides)
