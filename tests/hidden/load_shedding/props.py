@@ -26,7 +26,7 @@ class Clock:
 
 
 class YieldingClock(Clock):
-    """A clock that lets another thread run at each of the first looks: where there are still tokens to quarrel about."""
+    """A clock that lets another thread run at each of the first looks, while there are tokens to quarrel about."""
 
     looks = 0
 
@@ -153,7 +153,7 @@ def limiter_in_threads(submission, burst, threads, clients, attempts, parties=0,
     if known:
         for client in clients:
             limiter.check(client, burst)
-        clock.now = 9000.0
+        clock.now += burst + 1e-6
     clock.open = True
 
     def work(_number):
