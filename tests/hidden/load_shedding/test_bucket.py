@@ -30,25 +30,27 @@ def granted(bucket, attempts, n=1.0):
 
 
 @requirement("R1")
-@pytest.mark.parametrize("start", [0.0, 9_999.0])
-def test_a_new_bucket_admits_exactly_its_burst_at_one_instant(submission, start):
-    bucket = bucket_at(submission, Time(start), 4.0, 10)
-    answers = [bucket.try_acquire() for _ in range(25)]
-    expected = [True] * 10 + [False] * 15
-    assert answers == expected, f"25 attempts at one instant on a full bucket of burst 10 were answered {answers}"
+def test_a_new_bucket_admits_exactly_its_burst_at_one_instant(submission):
+    for start in (0.0, 9_999.0):
+        bucket = bucket_at(submission, Time(start), 4.0, 10)
+        answers = [bucket.try_acquire() for _ in range(25)]
+        expected = [True] * 10 + [False] * 15
+        assert answers == expected, f"25 attempts at one instant on a full bucket of burst 10 were answered {answers}"
 
 
 @requirement("R1")
-@pytest.mark.parametrize(("rate", "burst"), [(4, 10), (0.5, 1), (64.0, 3.0)])
-def test_after_the_burst_one_is_admitted_per_interval(submission, rate, burst):
-    time = Time(500.0)
-    bucket = bucket_at(submission, time, rate, burst)
-    first = granted(bucket, int(burst) + 5)
-    assert first == burst, f"burst {burst}: {first} of {int(burst) + 5} attempts at one instant were granted"
-    for i in range(1, 9):
-        time.now = 500.0 + i / rate + A_MICROSECOND
-        got = granted(bucket, 3)
-        assert got == 1, f"rate {rate}: after the burst, interval {i} should admit 1 of 3 attempts, and admitted {got}"
+def test_after_the_burst_one_is_admitted_per_interval(submission):
+    for rate, burst in ((4, 10), (0.5, 1), (64.0, 3.0)):
+        time = Time(500.0)
+        bucket = bucket_at(submission, time, rate, burst)
+        first = granted(bucket, int(burst) + 5)
+        assert first == burst, f"burst {burst}: {first} of {int(burst) + 5} attempts at one instant were granted"
+        for i in range(1, 9):
+            time.now = 500.0 + i / rate + A_MICROSECOND
+            got = granted(bucket, 3)
+            assert got == 1, (
+                f"rate {rate}: after the burst, interval {i} should admit 1 of 3 attempts, and admitted {got}"
+            )
 
 
 @requirement("R1")
@@ -130,19 +132,19 @@ def test_no_interval_of_random_schedules_admits_too_much(submission, props, seed
 
 
 @requirement("R2")
-@pytest.mark.parametrize("period", [1.0, 60.0])
-def test_no_boundary_lets_two_bursts_pass(submission, props, period):
-    burst = 10
-    rate = burst / period
-    for phase in (0.0, 0.25, 0.5, 0.75):
-        start = 20 * period + phase * period
-        end = start + period
-        times = [start] + [end - 0.01 * period] * 12 + [end + 0.01 * period] * 12
-        script = [(now, "take", 1.0) for now in times]
-        answers = props.play_bucket(submission, rate, burst, script)
-        most = burst + rate * 0.02 * period + SLACK
-        got = sum(answer is True for answer in answers[1:])
-        assert got <= most, f"burst {burst} at {rate} per s: {got} were admitted within {0.02 * period} s"
+def test_no_boundary_lets_two_bursts_pass(submission, props):
+    for period in (1.0, 60.0):
+        burst = 10
+        rate = burst / period
+        for phase in (0.0, 0.25, 0.5, 0.75):
+            start = 20 * period + phase * period
+            end = start + period
+            times = [start] + [end - 0.01 * period] * 12 + [end + 0.01 * period] * 12
+            script = [(now, "take", 1.0) for now in times]
+            answers = props.play_bucket(submission, rate, burst, script)
+            most = burst + rate * 0.02 * period + SLACK
+            got = sum(answer is True for answer in answers[1:])
+            assert got <= most, f"burst {burst} at {rate} per s: {got} were admitted within {0.02 * period} s"
 
 
 @requirement("R2")
@@ -177,15 +179,15 @@ def test_half_a_second_at_three_per_second_brings_one_and_a_half(submission):
 
 
 @requirement("R3")
-@pytest.mark.parametrize(("rate", "step"), [(3.0, 0.2), (0.5, 0.1), (1.0, 0.001)])
-def test_many_short_steps_bring_as_much_as_a_long_one(submission, props, rate, step):
-    steps = round(4.0 / rate / step)
-    gained, end = steps * step * rate, 100.0 + steps * step + A_MICROSECOND
-    polls = [(100.0 + i * step, "take", 5) for i in range(1, steps)]
-    script = [(100.0, "take", 5), *polls, (end, "take", gained), (end, "take", 0.01)]
-    answers = props.play_bucket(submission, rate, 5, script)
-    assert answers[-2] is True, f"rate {rate}: {steps} steps of {step} s did not bring {gained:.2f} tokens"
-    assert answers[-1] is False, f"rate {rate}: steps of {step} s brought more tokens than the time they took"
+def test_many_short_steps_bring_as_much_as_a_long_one(submission, props):
+    for rate, step in ((3.0, 0.2), (0.5, 0.1), (1.0, 0.001)):
+        steps = round(4.0 / rate / step)
+        gained, end = steps * step * rate, 100.0 + steps * step + A_MICROSECOND
+        polls = [(100.0 + i * step, "take", 5) for i in range(1, steps)]
+        script = [(100.0, "take", 5), *polls, (end, "take", gained), (end, "take", 0.01)]
+        answers = props.play_bucket(submission, rate, 5, script)
+        assert answers[-2] is True, f"rate {rate}: {steps} steps of {step} s did not bring {gained:.2f} tokens"
+        assert answers[-1] is False, f"rate {rate}: steps of {step} s brought more tokens than the time they took"
 
 
 @requirement("R3")
@@ -197,14 +199,14 @@ def test_asking_in_between_loses_no_fractions(submission, props):
 
 
 @requirement("R3")
-@pytest.mark.parametrize("pause", [20.0, 8000.0])
-def test_a_long_pause_fills_no_more_than_the_burst(submission, pause):
-    time = Time(100.0)
-    bucket = bucket_at(submission, time, 1.0, 4)
-    first = granted(bucket, 6)
-    time.now = 100.0 + pause
-    second = granted(bucket, 12)
-    assert (first, second) == (4, 4), f"burst 4: {first} granted at once, and {second} after a pause of {pause} s"
+def test_a_long_pause_fills_no_more_than_the_burst(submission):
+    for pause in (20.0, 8000.0):
+        time = Time(100.0)
+        bucket = bucket_at(submission, time, 1.0, 4)
+        first = granted(bucket, 6)
+        time.now = 100.0 + pause
+        second = granted(bucket, 12)
+        assert (first, second) == (4, 4), f"burst 4: {first} granted at once, and {second} after a pause of {pause} s"
 
 
 @requirement("R3")
@@ -280,17 +282,15 @@ WAITS = [
 
 
 @requirement("R4")
-@pytest.mark.parametrize(("rate", "burst", "taken", "later", "n", "expected"), WAITS)
-def test_waiting_as_told_succeeds_and_a_millisecond_less_does_not(
-    submission, props, rate, burst, taken, later, n, expected
-):
-    before, wait = wait_of(props, submission, rate, burst, taken, later, n)
-    assert abs(wait - expected) < A_MICROSECOND, f"{n} tokens come in {expected} s, and retry_after said {wait}"
-    then = 100.0 + later + wait
-    early = props.play_bucket(submission, rate, burst, [*before, (then - A_MILLISECOND, "take", n)])[-1]
-    assert early is False, f"a millisecond before retry_after had passed, {n} tokens were granted"
-    late = props.play_bucket(submission, rate, burst, [*before, (then + A_MICROSECOND, "take", n)])[-1]
-    assert late is True, f"{n} tokens were refused after retry_after = {wait} s had passed"
+def test_waiting_as_told_succeeds_and_a_millisecond_less_does_not(submission, props):
+    for rate, burst, taken, later, n, expected in WAITS:
+        before, wait = wait_of(props, submission, rate, burst, taken, later, n)
+        assert abs(wait - expected) < A_MICROSECOND, f"{n} tokens come in {expected} s, and retry_after said {wait}"
+        then = 100.0 + later + wait
+        early = props.play_bucket(submission, rate, burst, [*before, (then - A_MILLISECOND, "take", n)])[-1]
+        assert early is False, f"a millisecond before retry_after had passed, {n} tokens were granted"
+        late = props.play_bucket(submission, rate, burst, [*before, (then + A_MICROSECOND, "take", n)])[-1]
+        assert late is True, f"{n} tokens were refused after retry_after = {wait} s had passed"
 
 
 @requirement("R4")
@@ -404,15 +404,15 @@ def test_a_rate_or_a_burst_that_is_not_positive_raises(submission, name):
 
 
 @requirement("R6")
-@pytest.mark.parametrize("back", [1.0, 900.0])
-def test_a_step_back_neither_mints_nor_destroys(submission, back):
-    for taken in (4, 10):
-        time = Time(1000.0)
-        bucket = bucket_at(submission, time, 2.0, 10)
-        granted(bucket, 1, taken)
-        time.now = 1000.0 - back
-        left, got = 10 - taken, granted(bucket, 12)
-        assert got == left, f"{left} tokens were left, the clock stepped back by {back} s, and {got} were granted"
+def test_a_step_back_neither_mints_nor_destroys(submission):
+    for back in (1.0, 900.0):
+        for taken in (4, 10):
+            time = Time(1000.0)
+            bucket = bucket_at(submission, time, 2.0, 10)
+            granted(bucket, 1, taken)
+            time.now = 1000.0 - back
+            left, got = 10 - taken, granted(bucket, 12)
+            assert got == left, f"{left} tokens were left, the clock stepped back by {back} s, and {got} were granted"
 
 
 @requirement("R6")

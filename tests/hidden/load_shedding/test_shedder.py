@@ -57,16 +57,16 @@ def start_order(shedder, running, waiting):
 
 
 @requirement("R10")
-@pytest.mark.parametrize(("slots", "room"), [(1, 0), (3, 2)])
-def test_what_exceeds_slots_and_queue_is_rejected(submission, slots, room):
-    shedder = shedder_at(submission, slots, room)
-    answers = [shedder.submit() for _ in range(slots + room + 3)]
-    taken, excess = answers[: slots + room], answers[slots + room :]
-    seen = states(shedder, taken)
-    assert seen == ["running"] * slots + ["queued"] * room, f"{slots} slots, {room} places: tickets were {seen}"
-    reasons = [reason(answer) for answer in excess]
-    assert reasons == ["overload"] * 3, f"{slots} slots, {room} places, all taken: three more were told {reasons}"
-    check_stats(shedder, slots, room, f"{slots} slots and {room} places, all taken")
+def test_what_exceeds_slots_and_queue_is_rejected(submission):
+    for slots, room in ((1, 0), (3, 2)):
+        shedder = shedder_at(submission, slots, room)
+        answers = [shedder.submit() for _ in range(slots + room + 3)]
+        taken, excess = answers[: slots + room], answers[slots + room :]
+        seen = states(shedder, taken)
+        assert seen == ["running"] * slots + ["queued"] * room, f"{slots} slots, {room} places: tickets were {seen}"
+        reasons = [reason(answer) for answer in excess]
+        assert reasons == ["overload"] * 3, f"{slots} slots, {room} places, all taken: three more were told {reasons}"
+        check_stats(shedder, slots, room, f"{slots} slots and {room} places, all taken")
 
 
 @requirement("R10")
@@ -404,15 +404,15 @@ def test_one_after_the_other_is_shed_from_the_bottom(submission):
 
 
 @requirement("R12")
-@pytest.mark.parametrize("priority", [0, -1, 4])
-def test_an_equal_or_a_lesser_is_never_let_in(submission, priority):
-    lowest = max(priority, 0)
-    shedder = shedder_at(submission, 1, 2)
-    tickets = submit_all(shedder, [lowest, lowest, lowest + 1])
-    told = reason(shedder.submit(priority=priority))
-    assert told == "overload", f"queue {lowest}, {lowest + 1} full, and priority {priority} was told {told}"
-    seen = states(shedder, tickets)
-    assert seen == ["running", "queued", "queued"], f"a rejected newcomer left {seen}"
+def test_an_equal_or_a_lesser_is_never_let_in(submission):
+    for priority in (0, -1, 4):
+        lowest = max(priority, 0)
+        shedder = shedder_at(submission, 1, 2)
+        tickets = submit_all(shedder, [lowest, lowest, lowest + 1])
+        told = reason(shedder.submit(priority=priority))
+        assert told == "overload", f"queue {lowest}, {lowest + 1} full, and priority {priority} was told {told}"
+        seen = states(shedder, tickets)
+        assert seen == ["running", "queued", "queued"], f"a rejected newcomer left {seen}"
 
 
 @requirement("R12")
@@ -435,13 +435,15 @@ def test_without_a_queue_nothing_is_displaced(submission):
 
 
 @requirement("R12")
-@pytest.mark.parametrize("priorities", [[0, 5, 0, 5, 3], [-1, 0, -1, -2, 0], [7, 7, 7]])
-def test_starts_go_by_priority_and_then_by_age(submission, priorities):
-    shedder = shedder_at(submission, 1, 10)
-    running = shedder.submit()
-    order = start_order(shedder, running, submit_all(shedder, priorities))
-    expected = sorted(range(len(priorities)), key=lambda i: (-priorities[i], i))
-    assert order == expected, f"queued with priorities {priorities}, they started in the order {order}, not {expected}"
+def test_starts_go_by_priority_and_then_by_age(submission):
+    for priorities in ([0, 5, 0, 5, 3], [-1, 0, -1, -2, 0], [7, 7, 7]):
+        shedder = shedder_at(submission, 1, 10)
+        running = shedder.submit()
+        order = start_order(shedder, running, submit_all(shedder, priorities))
+        expected = sorted(range(len(priorities)), key=lambda i: (-priorities[i], i))
+        assert order == expected, (
+            f"queued with priorities {priorities}, they started in the order {order}, not {expected}"
+        )
 
 
 @requirement("R12")
