@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+from pathlib import Path
 
 HERE = ("localhost", "127.0.0.1", "0.0.0.0", "::1", "::", "ip6-localhost")
 ANSWER = b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
@@ -118,11 +119,11 @@ def _become_the_check(source, name, arguments, environ, server, asked, errors):
         os.dup2(os.open(os.devnull, os.O_RDWR), 1)
         os.environ.clear()
         os.environ.update(environ)
-        folder = tempfile.mkdtemp(dir=os.path.dirname(server))
+        folder = tempfile.mkdtemp()
         os.chdir(folder)
         _lead_to(server, asked)
         sys.argv = [name, *arguments]
-        sys.stdin = open(os.devnull)  # noqa: SIM115
+        sys.stdin = Path(os.devnull).open()  # noqa: SIM115
         sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
         code = _exit_code(source, name, folder)
         for stream in (sys.stdout, sys.stderr):
@@ -133,13 +134,12 @@ def _become_the_check(source, name, arguments, environ, server, asked, errors):
 
 def _exit_code(source, name, folder):
     """Run the program as Python would, and return what Python would exit with."""
-    path = os.path.join(folder, os.path.basename(name) if name.endswith(".py") else "check.py")
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(source)
+    path = Path(folder, Path(name).name if name.endswith(".py") else "check.py")
+    path.write_text(source, encoding="utf-8")
     sys.path.insert(0, folder)
     builtins.exit = builtins.quit = sys.exit
     try:
-        runpy.run_path(path, run_name="__main__")
+        runpy.run_path(str(path), run_name="__main__")
         threading._shutdown()
     except SystemExit as end:
         if end.code is None:

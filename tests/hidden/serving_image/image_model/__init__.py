@@ -4,6 +4,7 @@ The files are data. Nothing of them is run here, sizes are capped, and each answ
 not hold, or (`None`) the model cannot tell, which costs a candidate nothing.
 """
 
-from .build import Image, build
+from .build import build
+from .image import Image
 
 __all__ = ["Image", "build"]

@@ -3,14 +3,31 @@
 import re
 from dataclasses import dataclass
 
-from .disk import Disk, Node
+from .disk import Disk, Node, Work
+from .words import names
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-OFFICIAL = ("", "library/", "docker.io/", "docker.io/library/", "index.docker.io/library/",
-            "public.ecr.aws/docker/library/", "mirror.gcr.io/library/")  # fmt: skip
-DEBIAN = ["apt-get", "apt", "dpkg", "sh", "bash", "dash", "env", "cat", "ls", "cp", "mv", "rm", "mkdir", "chmod", "chown", "sleep", "echo", "true", "false", "test", "tar", "gzip", "grep", "sed", "awk", "find", "perl", "id", "install", "ln", "touch", "date", "head", "tail", "sort", "tee", "xargs", "printf", "timeout", "hostname", "pidof", "useradd", "groupadd", "usermod"]
-FULL = ["curl", "wget", "git", "gcc", "g++", "cc", "make"]
-ALPINE = ["sh", "ash", "env", "cat", "ls", "cp", "mv", "rm", "mkdir", "chmod", "chown", "sleep", "echo", "true", "false", "test", "tar", "gzip", "grep", "sed", "awk", "find", "id", "install", "ln", "touch", "date", "head", "tail", "sort", "tee", "xargs", "printf", "timeout", "hostname", "pidof", "wget", "nc", "adduser", "addgroup"]
+OFFICIAL = (
+    "", "library/", "docker.io/", "docker.io/library/", "index.docker.io/library/", "public.ecr.aws/docker/library/",
+    "mirror.gcr.io/library/",
+)  # fmt: skip
+DEBIAN = names(
+    """
+    apt-get apt dpkg sh bash dash env cat ls cp mv rm mkdir chmod chown sleep echo true false test tar gzip grep sed awk
+    find perl id install ln touch date head tail sort tee xargs printf timeout hostname pidof useradd groupadd usermod
+    """
+)
+FULL = names(
+    """
+    curl wget git gcc g++ cc make
+    """
+)
+ALPINE = names(
+    """
+    sh ash env cat ls cp mv rm mkdir chmod chown sleep echo true false test tar gzip grep sed awk find id install ln
+    touch date head tail sort tee xargs printf timeout hostname pidof wget nc adduser addgroup
+    """
+)
 _TAG = re.compile(r"(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:[a-z]+\d*)?(?:-(.+))?")
 
 
@@ -61,9 +78,9 @@ def base_of(reference: str) -> Base:
     return Base(reference, folder + slash + name, tag, digest)
 
 
-def disk_of(base: Base) -> Disk:
+def disk_of(base: Base, work: Work) -> Disk:
     """Return the files of a base, as far as they matter."""
-    disk = Disk()
+    disk = Disk(work)
     disk.nodes["/root"] = Node("folder", mode=0o700, origin="base")
     disk.nodes["/tmp"] = Node("folder", mode=0o1777, origin="base")
     if not base.python:
@@ -73,7 +90,8 @@ def disk_of(base: Base) -> Disk:
     if not alpine:
         disk.put("/bin", Node("link", target="usr/bin", origin="base"))
         disk.put("/sbin", Node("link", target="usr/sbin", origin="base"))
-    for command in ALPINE if alpine else [*DEBIAN, *(FULL if base.variant == "full" else ())]:
+    debian = DEBIAN | FULL if base.variant == "full" else DEBIAN
+    for command in ALPINE if alpine else debian:
         disk.put(f"/usr/bin/{command}", Node("file", origin="base"))
         if alpine:
             disk.put(f"/bin/{command}", Node("file", origin="base"))

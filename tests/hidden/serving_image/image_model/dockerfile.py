@@ -5,10 +5,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from .words import names
+
 MAX_SIZE = 100_000
 MAX_INSTRUCTIONS = 300
-KNOWN = frozenset(
-    ["ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD", "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR"]
+KNOWN = names(
+    """
+    ADD ARG CMD COPY ENTRYPOINT ENV EXPOSE FROM HEALTHCHECK LABEL MAINTAINER ONBUILD RUN SHELL STOPSIGNAL USER VOLUME
+    WORKDIR
+    """
 )
 WITH_FLAGS = frozenset(["ADD", "COPY", "FROM", "HEALTHCHECK", "RUN"])
 WITH_HEREDOCS = frozenset(["ADD", "COPY", "RUN"])
@@ -121,7 +126,7 @@ class _Reader:
                 flags.append((found[1], found[2] or ""))
                 body = body[found.end() :]
         heredocs = tuple(self._heredocs(body, line)) if name in WITH_HEREDOCS else ()
-        return Instruction(name, line, tuple(flags), body, _json_words(body) if name in IN_JSON else None, heredocs)
+        return Instruction(name, line, tuple(flags), body, json_words(body) if name in IN_JSON else None, heredocs)
 
     def _heredocs(self, body: str, line: int) -> Iterator[Heredoc]:
         for dash, quote, word in _HEREDOC.findall(body):
@@ -138,7 +143,8 @@ class _Reader:
             yield Heredoc(word, "\n".join(taken) + "\n", bool(quote))
 
 
-def _json_words(body: str) -> tuple[str, ...] | None:
+def json_words(body: str) -> tuple[str, ...] | None:
+    """Return the words of an instruction in JSON form, None for shell form."""
     if not body.startswith("["):
         return None
     try:

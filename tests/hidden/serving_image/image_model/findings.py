@@ -6,12 +6,15 @@ from collections.abc import Iterator
 
 from . import serving
 from .bases import Base
-from .build import Image
 from .context import belongs_outside
 from .disk import Disk, Node
+from .image import Image
+from .words import names
 
-COMPILERS = frozenset(
-    ["gcc", "g++", "build-essential", "clang", "cmake", "cpp", "gfortran", "rustc", "cargo", "golang", "go", "llvm", "build-base", "musl-dev", "gcc-c++", "make-dev", "tcc"]
+COMPILERS = names(
+    """
+    gcc g++ build-essential clang cmake cpp gfortran rustc cargo golang go llvm build-base musl-dev gcc-c++ make-dev tcc
+    """
 )
 NEEDED = ("fastapi", "numpy")
 OLDEST = (3, 10)

@@ -6,11 +6,11 @@ import re
 import sys
 from dataclasses import dataclass
 
-from . import pins, serving, shell
-from .build import Image
+from . import pins, shell
+from .image import Image
 from .stage import Health
 
-MAX_PROGRAM = 100_000
+MAX_PROGRAM = 100_000  # characters that are searched for imports
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def program(image: Image, health: Health) -> Program | None:
             return None
     rest = _after_flags(words)
     if rest[:1] == ["-c"] and len(rest) > 1:
-        return Program(rest[1][:MAX_PROGRAM], "-c", tuple(rest[2:]), softened)
+        return Program(rest[1], "-c", tuple(rest[2:]), softened)
     if rest[:1] == ["-m"] and len(rest) > 1:
         rest = [rest[1].replace(".", "/") + ".py", *rest[2:]]
     if not rest or rest[0].startswith("-"):
@@ -107,6 +107,24 @@ def _script(image: Image, rest: list[str], softened: bool) -> Program | None:
     return Program(node.content.decode("utf-8", "replace"), place, tuple(rest[1:]), softened)
 
 
+def ports_in(text: str) -> list[int]:
+    """Return the ports of the addresses in a command."""
+    return [int(port) for port in re.findall(r"(?<=:)\d{2,5}(?=[/\s\"'?]|$)", text)]
+
+
+def fetches(image: Image, health: Health) -> bool:
+    """Say whether the check is a curl or wget, whose command line says what it asks for."""
+    words = main_command(image, health) or [""]
+    return posixpath.basename(words[0]) in ("curl", "wget")
+
+
+def installed_only_there(image: Image, said: str) -> bool:
+    """Say whether a program failed for want of a module that pip puts into the image, and that is not here."""
+    missing = re.search(r"ModuleNotFoundError: No module named '([\w.]+)'", said)
+    packages = {node.package for node in image.final.disk.nodes.values() if node.origin == "pip"}
+    return missing is not None and (pins.normalized(missing[1].split(".")[0]) in packages or "?" in packages)
+
+
 def text_of(image: Image, health: Health) -> str:
     """Return all that is written about the check: its command and the program that it runs."""
     run = program(image, health)
@@ -115,6 +133,8 @@ def text_of(image: Image, health: Health) -> str:
 
 def foreign_imports(source: str) -> list[str]:
     """Name the modules that a program imports from outside the standard library."""
+    if len(source) > MAX_PROGRAM:
+        return []
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -137,6 +157,3 @@ def not_installed(image: Image, source: str) -> list[str]:
     found = [name for name in foreign_imports(source) if pins.normalized(name) not in packages]
     own = {posixpath.basename(path) for path, node in disk.nodes.items() if node.origin in ("context", "generated")}
     return [name for name in found if f"{name}.py" not in own and name not in own]
-
-
-__all__ = ["Program", "commands", "main_command", "program", "serving"]

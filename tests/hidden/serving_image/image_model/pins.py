@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 
 _REQUIREMENT = re.compile(r"([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)\s*(\[[^\]]*\])?\s*(.*)", re.DOTALL)
 _EXACT = re.compile(r"\(?\s*===?\s*[^*,<>=!~\s]+\s*\)?")
@@ -40,13 +41,13 @@ class Requirement:
     text: str
 
 
-@dataclass
+@dataclass(frozen=True)
 class RequirementFile:
     """The requirements of a file, and the other files that it names."""
 
-    requirements: list[Requirement]
-    further: list[str]
-    constraints: list[str]
+    requirements: list[Requirement] = field(default_factory=list)
+    further: list[str] = field(default_factory=list)
+    constraints: list[str] = field(default_factory=list)
 
 
 def normalized(name: str) -> str:
@@ -67,9 +68,10 @@ def requirement(text: str) -> Requirement:
     return Requirement(normalized(found[1]), extras, pinned, text[:80])
 
 
+@cache
 def read(content: bytes) -> RequirementFile:
     """Read a requirement file."""
-    found = RequirementFile([], [], [])
+    found = RequirementFile()
     text = re.sub(r"\\\r?\n", " ", content.decode("utf-8", "replace"))
     for line in text.splitlines():
         bare = re.sub(r"(^|\s)#.*", "", line).strip()

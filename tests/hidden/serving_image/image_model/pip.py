@@ -2,20 +2,26 @@
 
 import posixpath
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from . import pins
 from .disk import Disk, Node, Who
 from .pins import Requirement
-from .words import UNKNOWN
+from .words import UNKNOWN, names
 
 _VALUES = {
     "-r": "requirement", "-c": "constraint", "-t": "target", "-f": "find-links", "-i": "index-url", "-w": "wheel-dir",
     "-d": "dest", "-e": "editable", "-C": "config-settings", "-p": "python", "-b": "build-constraint",
 }  # fmt: skip
-_LONG = frozenset(
-    ["requirement", "constraint", "target", "prefix", "root", "find-links", "index-url", "extra-index-url", "trusted-host", "cache-dir", "python-version", "platform", "abi", "implementation", "only-binary", "no-binary", "src", "progress-bar", "timeout", "retries", "report", "upgrade-strategy", "wheel-dir", "dest", "editable", "config-settings", "global-option", "use-feature", "python", "proxy", "cert", "log", "root-user-action", "requirements", "constraints", "default-index", "index", "link-mode", "build-constraint", "index-strategy", "exists-action"]
+_LONG = names(
+    """
+    requirement requirements constraint constraints target prefix root find-links index-url extra-index-url proxy cert
+    trusted-host cache-dir python-version platform abi implementation only-binary no-binary src progress-bar timeout
+    retries report upgrade-strategy wheel-dir dest editable config-settings global-option use-feature python log
+    root-user-action default-index index link-mode build-constraint index-strategy exists-action exclude-newer
+    """
 )
+_ALIASES = {"requirements": "requirement", "constraints": "constraint"}
 _OFF = ("", "0", "false", "no", "off")
 
 
@@ -45,9 +51,7 @@ def arguments(words: Sequence[str]) -> Arguments:
             name, equals, value = word[2:].partition("=")
             if not equals and name in _LONG and queue:
                 value = queue.pop(0)
-            found.options.setdefault(
-                {"requirements": "requirement", "constraints": "constraint"}.get(name, name), []
-            ).append(value)
+            found.options.setdefault(_ALIASES.get(name, name), []).append(value)
         elif word.startswith("-") and len(word) > 1:
             _short(word[1:], queue, found)
         else:
@@ -105,13 +109,14 @@ def interpreter(disk: Disk, path: str) -> Interpreter | None:
     return None
 
 
-def make_venv(disk: Disk, path: str, python: Interpreter, node: Node) -> None:
+def make_venv(disk: Disk, path: str, python: Interpreter, node: Node, *, shared: bool = False) -> None:
     """Put a virtual environment on the disk; `node` says who owns it."""
     real = python.path if not python.virtual else disk.place(python.path)
     folder, script = _like(node, "folder"), _like(node, "file")
     for name in ("", "/bin", f"/lib/{python.library}/site-packages"):
         disk.put(path + name, folder)
-    disk.put(f"{path}/pyvenv.cfg", _like(node, "file", 0o644))
+    settings = b"shared" if shared else b""  # whether it sees the packages of the Python it was made with
+    disk.put(f"{path}/pyvenv.cfg", replace(_like(node, "file", 0o644), content=settings))
     for name in ("python", "python3", python.library):
         disk.put(
             f"{path}/bin/{name}", Node("link", node.uid, node.gid, origin="generated", target=real, fresh=node.fresh)

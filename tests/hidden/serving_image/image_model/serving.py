@@ -5,26 +5,36 @@ import re
 from dataclasses import dataclass, field
 
 from . import pip, shell
-from .build import Image
 from .disk import Lookup, look_up
-from .words import UNKNOWN
+from .image import Image
+from .words import UNKNOWN, names
 
-WRAPPERS = frozenset(
-    ["tini", "dumb-init", "env", "exec", "nice", "ionice", "stdbuf", "setpriv", "catatonit", "tini-static"]
-)
+WRAPPERS = names("tini tini-static dumb-init catatonit env exec nice ionice stdbuf setpriv")
 SHELLS = frozenset(["sh", "bash", "dash", "ash"])
 SERVERS = frozenset(["uvicorn", "gunicorn", "hypercorn", "granian", "fastapi"])
 VALUES = {
-    "uvicorn": "host port uds fd reload-dir reload-include reload-exclude reload-delay workers loop http ws ws-max-size "
-    "ws-max-queue ws-ping-interval ws-ping-timeout lifespan interface env-file log-config log-level root-path "
-    "forwarded-allow-ips limit-concurrency backlog limit-max-requests timeout-keep-alive timeout-graceful-shutdown "
-    "ssl-keyfile ssl-certfile header app-dir h11-max-incomplete-event-size timeout-worker-healthcheck",
-    "fastapi": "host port workers root-path app forwarded-allow-ips entrypoint reload-dir",
-    "gunicorn": "bind worker-class workers threads timeout config chdir log-level access-logfile error-logfile keep-alive "
-    "graceful-timeout max-requests max-requests-jitter worker-tmp-dir name user group backlog env pythonpath "
-    "access-logformat forwarded-allow-ips log-file umask pid worker-connections",
-    "hypercorn": "bind worker-class workers log-level access-logfile error-logfile config keep-alive graceful-timeout",
-    "granian": "interface host port workers threads loop log-level http blocking-threads runtime-threads backlog runtime-mode",
+    "uvicorn": names(
+        """
+        host port uds fd reload-dir reload-include reload-exclude reload-delay workers loop http ws ws-max-size
+        ws-max-queue ws-ping-interval ws-ping-timeout lifespan interface env-file log-config log-level root-path
+        forwarded-allow-ips limit-concurrency backlog limit-max-requests timeout-keep-alive timeout-graceful-shutdown
+        ssl-keyfile ssl-certfile header app-dir h11-max-incomplete-event-size timeout-worker-healthcheck
+        """
+    ),
+    "fastapi": names("host port workers root-path app forwarded-allow-ips entrypoint reload-dir"),
+    "gunicorn": names(
+        """
+        bind worker-class workers threads timeout config chdir log-level access-logfile error-logfile keep-alive
+        graceful-timeout max-requests max-requests-jitter worker-tmp-dir name user group backlog env pythonpath
+        access-logformat forwarded-allow-ips log-file umask pid worker-connections
+        """
+    ),
+    "hypercorn": names(
+        "bind worker-class workers log-level access-logfile error-logfile config keep-alive graceful-timeout"
+    ),
+    "granian": names(
+        "interface host port workers threads loop log-level http blocking-threads runtime-threads backlog runtime-mode"
+    ),
 }
 SHORT = {"b": "bind", "k": "worker-class", "w": "workers", "t": "timeout", "c": "config", "n": "name", "u": "user",
          "g": "group", "e": "env", "p": "pid"}  # fmt: skip
@@ -126,7 +136,7 @@ def _from_script(found: Served, text: str, env: dict[str, str]) -> Served:
 
 
 def _arguments(found: Served, words: list[str], env: dict[str, str]) -> None:
-    options, rest = _options(words, VALUES[found.server].split())
+    options, rest = _options(words, VALUES[found.server])
     server = found.server
     if server == "fastapi":
         _fastapi(found, options, rest, env)
@@ -150,7 +160,7 @@ def _arguments(found: Served, words: list[str], env: dict[str, str]) -> None:
 
 def _bound(found: Served, options: dict[str, str], env: dict[str, str]) -> None:
     """Read what gunicorn and hypercorn bind to."""
-    more = _options(env.get("GUNICORN_CMD_ARGS", "").split(), VALUES["gunicorn"].split())[0]
+    more = _options(env.get("GUNICORN_CMD_ARGS", "").split(), VALUES["gunicorn"])[0]
     options = {**more, **options} if found.server == "gunicorn" else options
     if "config" in options:
         return
@@ -174,7 +184,7 @@ def _fastapi(found: Served, options: dict[str, str], rest: list[str], env: dict[
     found.port = _port(options.get("port") or env.get("PORT") or "8000")
 
 
-def _options(words: list[str], named: list[str]) -> tuple[dict[str, str], list[str]]:
+def _options(words: list[str], named: frozenset[str]) -> tuple[dict[str, str], list[str]]:
     options: dict[str, str] = {}
     rest: list[str] = []
     queue = list(words)
@@ -226,6 +236,6 @@ def search_path(image: Image, python: pip.Interpreter) -> list[str]:
     if python.virtual:
         real = pip.interpreter(image.final.disk, image.final.disk.place(python.path))
         shared = image.final.disk.get(f"{python.prefix}/pyvenv.cfg")
-        if real and shared and shared.content == b"system":
+        if real and shared and shared.content == b"shared":
             folders.append(f"{real.prefix}/lib/{python.library}/site-packages")
     return [image.final.at(folder) for folder in folders]

@@ -4,9 +4,9 @@ import posixpath
 from dataclasses import dataclass, field, replace
 
 from .bases import PATH, Base, disk_of
-from .disk import Disk, Who
+from .disk import Disk, Who, Work, clean
 from .pins import Requirement
-from .words import UNKNOWN
+from .words import UNKNOWN, expand
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,16 @@ class Stage:
         known = next((one for one in self.users.values() if one.uid == uid and uid is not None), None)
         return self.env.get("HOME") or (known.home if known else UNKNOWN if uid is None else "/")
 
+    def fill(self, text: str) -> str:
+        """Put the variables into a word of an instruction."""
+        return expand(text, self.variables())
+
+    def problem(self, line: int, text: str) -> None:
+        """Note why the build would fail."""
+        self.problems.append(f"line {line}: {text}")
+
     def at(self, path: str) -> str:
-        return posixpath.normpath(posixpath.join(self.workdir, path))
+        return clean(posixpath.join(self.workdir, path))
 
 
 @dataclass(frozen=True)
@@ -110,13 +118,13 @@ class Health:
     shell: str
 
 
-def on_image(number: int, name: str, base: Base) -> Stage:
+def on_image(number: int, name: str, base: Base, work: Work) -> Stage:
     """Begin a stage on an image."""
     entrypoint = base.entrypoint
     env = {"PATH": PATH if not base.python else f"/usr/local/bin:{PATH}"}
     if base.python:
         env |= {"LANG": "C.UTF-8", "PYTHON_VERSION": ".".join(map(str, base.version)), "GPG_KEY": "A035C8C1"}
-    stage = Stage(number, name, base, disk_of(base), env, entrypoint=entrypoint or None)
+    stage = Stage(number, name, base, disk_of(base, work), env, entrypoint=entrypoint or None)
     stage.entrypoint_known = entrypoint is not None
     stage.users = {
         "root": User(0, 0, "/root"),

@@ -14,6 +14,11 @@ _NAME = re.compile(r"[A-Za-z_]\w*")
 _BRACED = re.compile(r"\{([A-Za-z_]\w*)(?:(:?[-+])([^{}$]*))?\}")
 
 
+def names(text: str) -> frozenset[str]:
+    """Read a table of names."""
+    return frozenset(text.split())
+
+
 class TooLong(ValueError):
     """A value grew beyond what the judge follows."""
 
