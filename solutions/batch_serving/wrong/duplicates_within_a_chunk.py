@@ -1,4 +1,4 @@
-"""Looks for repeated ids in the present chunk only.  Fails: R6, R11."""
+"""Looks for repeated ids in the present chunk only.  Fails: R11."""
 
 import csv
 import hashlib

@@ -1,4 +1,4 @@
-"""Turns ids that look like integers into integers.  Fails: R1, R11."""
+"""Turns ids that look like integers into integers.  Fails: R1."""
 
 import csv
 import hashlib

@@ -1,4 +1,4 @@
-"""Numbers the rows by the lines of the file.  Fails: R3."""
+"""Skips by the manifest alone, and does not look at the files.  Fails: R7."""
 
 import csv
 import hashlib
@@ -140,8 +140,7 @@ def rows_of(path: Path, columns: Sequence[str], shard: tuple[int, int]) -> Itera
         reader = csv.reader(file)
         header = next(reader)
         places = [header.index(name) for name in columns]
-        for cells in reader:
-            number = reader.line_num - 1
+        for number, cells in enumerate(reader, 1):
             identifier, *features = (cells[place] if place < len(cells) else "" for place in places)
             if shard_of(identifier, shard[1]) == shard[0]:
                 yield judged(number, identifier, features, seen)
@@ -305,8 +304,7 @@ def read_manifest(places: Places) -> dict[str, Any]:
     """Return the manifest if the published files are those that it describes, else {}."""
     try:
         manifest = json.loads(places.manifest.read_text("utf-8"))
-        output_is_the_same = manifest["output_sha256"] == sha256_of(places.output)
-        intact = output_is_the_same and manifest["errors_sha256"] == sha256_of(places.errors)
+        intact = places.output.exists() and "fingerprint" in manifest
     except (OSError, ValueError, KeyError, TypeError):  # absent, cut short, or not ours
         return {}
     return manifest if intact else {}

@@ -1,4 +1,4 @@
-"""Finds out that a feature is missing when the values are needed.  Fails: R3."""
+"""Raises at the first row that it cannot read.  Fails: R2, R3, R4, R6, R7, R9, R12, R13."""
 
 import csv
 import hashlib
@@ -93,6 +93,7 @@ def run_batch_predictions(
         Path(work_dir or f"{output_path}.work"),
     )
     columns = [id_column, *feature_names]
+    check_header(input_path, columns)
     input_sha256 = sha256_of(input_path)
     job = fingerprint(input_sha256, columns, model_version, chunk_size, shard)
     published = read_manifest(places)
@@ -137,8 +138,8 @@ def rows_of(path: Path, columns: Sequence[str], shard: tuple[int, int]) -> Itera
     seen: set[str] = set()
     with path.open(**INPUT_FORMAT) as file:
         reader = csv.reader(file)
-        header = next(reader, [])
-        places = [header.index(name) if name in header else len(header) for name in columns]
+        header = next(reader)
+        places = [header.index(name) for name in columns]
         for number, cells in enumerate(reader, 1):
             identifier, *features = (cells[place] if place < len(cells) else "" for place in places)
             if shard_of(identifier, shard[1]) == shard[0]:
@@ -166,7 +167,7 @@ def judged(number: int, identifier: str, features: list[str], seen: set[str]) ->
         try:
             value = float(text)
         except ValueError:
-            return Row(number, identifier, None, "not_a_number")
+            raise ValueError(f"row {number}: {text!r} is not a number") from None
         if not math.isfinite(value):
             return Row(number, identifier, None, "not_finite")
         values.append(value)
