@@ -169,6 +169,14 @@ WRONG = {
     + USER + SERVE, "R1 R3 R4"),
     "a requirement file that was not copied": (VENV.replace("COPY requirements.txt .\n", "") + RUNTIME + APP
     + USER + SERVE, "R1 R3"),
+    "wheels that were not built": (BUILDER + FINAL + "RUN --mount=type=bind,from=builder,source=/build,target=/w "
+    + "pip install --no-index --find-links=/w --no-cache-dir -r /w/requirements.txt\n" + APP + USER + SERVE, "R1"),
+    "uv without an environment": (BUILDER + "RUN pip install --no-cache-dir uv==0.5.4 && "
+    + "uv pip install --no-cache -r requirements.txt\n" + FINAL + "COPY --from=builder /build /opt\n" + APP
+    + USER + SERVE, "R1"),
+    "curl on a slim image": (BUILDER + "RUN curl -sSfO https://example.org/x\n" + VENV.replace(BUILDER, "") + RUNTIME
+    + APP + USER + SERVE, "R1"),
+    "a module that is none": (VENV + RUNTIME + APP + USER + MODULE.replace('"-m", ', ""), "R3"),
     "nothing that is started": (VENV + RUNTIME + APP + USER, "R1 R3"),
 }  # fmt: skip
 

@@ -14,7 +14,7 @@ def healthy(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
             return bool(answer.status == 200)
-    except (OSError, ValueError):  # refused, timed out, 4xx and 5xx, or not HTTP
+    except OSError:  # refused, timed out, 4xx and 5xx; whatever else is raised ends with 1 as well
         return False
 
 

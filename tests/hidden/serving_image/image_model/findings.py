@@ -62,6 +62,9 @@ def commands_not_found(image: Image) -> Iterator[str]:
     found = serving.served(image).commands or words[:1]
     if not found:
         yield "nothing is started"
+    script = image.final.at(serving.served(image).script)
+    if serving.served(image).script and image.final.disk.reaches(image.who, script) is False:
+        yield f"{found[-1]} is given {script}, which is not there to be read"
     for word in found:
         look = serving.find(image, word)
         if look.why:

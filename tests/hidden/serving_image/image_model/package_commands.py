@@ -88,6 +88,7 @@ def venv(run: Running, words: list[str]) -> None:
 
 def uv(run: Running, words: list[str]) -> None:
     """Follow `uv venv` and `uv pip`."""
+    run.must_find(words[0])
     rest = [word for word in words[1:] if word not in ("-q", "--quiet", "-v", "--no-progress")]
     if rest[:1] == ["venv"]:
         named = options(rest[1:], "p", ["python", "prompt"])[1]
@@ -103,7 +104,10 @@ def uv(run: Running, words: list[str]) -> None:
     run.stage.compiles |= found.has("compile-bytecode") or pip.is_on(run.env, "UV_COMPILE_BYTECODE")
     cache = run.env.get("UV_CACHE_DIR") or posixpath.join(run.env["HOME"], ".cache/uv")
     kept = found.has("no-cache", "n") or pip.is_on(run.env, "UV_NO_CACHE")
-    tool = pip.interpreter(run.disk, _python_of_uv(run, found))
+    place = _python_of_uv(run, found)
+    if run.disk.get(place) is None and not run.disk.vague(place):
+        run.stage.problem(run.line, f"uv is to install for {place}, which is not there")
+    tool = pip.interpreter(run.disk, place)
     _install(run, _Installation(found, words, tool, "install", "" if kept else cache, "uv's cache (no --no-cache)"))
 
 
@@ -126,7 +130,7 @@ def pip_command(run: Running, words: list[str], tool: Lookup) -> None:
     for name, values in pip.arguments(words[:start]).options.items():
         found.options.setdefault(name, []).extend(values)
     if tool.why:
-        run.stage.problems.append(f"line {run.line}: {tool.why}")
+        run.stage.problem(run.line, tool.why)
     default = posixpath.join(run.env["HOME"], ".cache/pip")
     cache = found.last("cache-dir") or run.env.get("PIP_CACHE_DIR") or default
     kept = found.has("no-cache-dir") or bool(run.env.get("PIP_NO_CACHE_DIR"))
@@ -165,6 +169,8 @@ def _install(run: Running, one: _Installation) -> None:
     run.disk.work.spend(len(wanted))
     named = tuple(requirement for requirement in wanted if requirement.name)
     run.note(replace(step, requirements=named, constrained=constrained), cache=one.cache)
+    if found.has("no-index"):
+        _look_for_wheels(run, found, named)
     if one.verb != "install":
         folder = run.at(found.last("wheel-dir", "dest") or run.env.get("PIP_WHEEL_DIR") or ".")
         for name in pins.brought(wanted):
@@ -174,6 +180,18 @@ def _install(run: Running, one: _Installation) -> None:
     else:
         target = pip.target_of(found, run.env, one.python, run.env["HOME"], run.cwd, run.who(), run.disk)
         pip.install(run.disk, target, wanted, one.python, run.new())
+
+
+def _look_for_wheels(run: Running, found: pip.Arguments, named: Sequence[Requirement]) -> None:
+    """Note which requirements an offline pip finds in none of its folders."""
+    folders = [run.at(place) for place in [*found.all("find-links"), *run.env.get("PIP_FIND_LINKS", "").split()]]
+    if any(run.disk.vague(folder) for folder in [*folders, "/"]) or not found.has("requirement"):
+        return
+    wheels = {run.disk.nodes[path].package for folder in folders for path in run.disk.below(folder)}
+    missing = [one.name for one in named if one.name not in wheels]
+    if missing:
+        where = " or ".join(folders) or "a folder that --find-links names"
+        run.stage.problem(run.line, f"pip without an index finds no wheel of {missing[0]} in {where}")
 
 
 def _wanted(run: Running, found: pip.Arguments) -> tuple[list[Requirement], frozenset[str]]:
@@ -200,6 +218,8 @@ def _wanted(run: Running, found: pip.Arguments) -> tuple[list[Requirement], froz
 
 def _from_word(run: Running, word: str) -> list[Requirement]:
     """Read a word of the command line; a pattern stands for the wheels that it matches."""
+    if word.endswith(".txt"):
+        run.stage.problem(run.line, f"pip is to install {word} as if it were a package; -r reads it")
     if "*" not in word:
         return [pins.requirement(word)]
     nodes = [run.disk.nodes[path] for path in run.disk.glob(run.at(word))]
@@ -213,9 +233,8 @@ def _requirement_file(run: Running, name: str) -> pins.RequirementFile | None:
     node = run.disk.get(place)
     if node is not None and node.kind == "file" and node.content is not None:
         return pins.read(node.content)
-    if node is None and "://" not in name and not run.disk.vague(place):
-        problem = f"line {run.line}: pip is to read {name}, and {place} is not there"
-        run.stage.problems.append(problem)
+    if "://" not in name and not run.disk.vague(place) and (node is None or node.kind == "folder"):
+        run.stage.problem(run.line, f"pip is to read {name or 'a file'}, and {place} is no file that is there")
     return None
 
 

@@ -65,6 +65,7 @@ def _dispatch(run: Running, name: str, words: list[str], depth: int) -> None:
     elif package_commands.PYTHON.fullmatch(name):
         package_commands.python(run, words)
     elif name in DOWNLOADS:
+        run.must_find(words[0])
         run.note(Step("download", run.line, " ".join(words)[:80], run.stale, not run.offline))
     elif name not in QUIET or (name == "find" and "-delete" in words):
         run.give_up()

@@ -57,6 +57,12 @@ class Running:
     def find(self, word: str) -> Lookup:
         return look_up(self.disk, word, self.env.get("PATH", ""), self.cwd, self.who())
 
+    def must_find(self, word: str) -> None:
+        """Note a problem where a command is certainly not there."""
+        why = self.find(word).why
+        if why:
+            self.stage.problem(self.line, why)
+
     def uid_of(self, name: str) -> int | None:
         return self.stage.who(name).uid
 

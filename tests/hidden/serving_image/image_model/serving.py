@@ -53,6 +53,7 @@ class Served:
     folder: str = ""
     shell_without_exec: bool = False
     module: bool = False  # started as `python -m`
+    script: str = ""  # that a Python or a shell is given
     problem: str = ""
 
     @property
@@ -102,6 +103,11 @@ def _read(found: Served, words: list[str], env: dict[str, str]) -> Served:
         elif rest and posixpath.basename(rest[0]) == "main.py":
             found.server, found.problem = "python", "main.py only defines the app: run as a script it ends at once"
             return found
+        found.script = rest[0] if rest and not found.module and not rest[0].startswith("-") else ""
+    elif name in SHELLS:
+        found.script = rest[0] if rest and not rest[0].startswith("-") else ""
+    if found.module and (name == "main" or ":" in name):
+        found.server, found.problem = "python", f"`python -m {name}` serves nothing"
     if name in SERVERS:
         found.server = name
         _arguments(found, rest, env)
