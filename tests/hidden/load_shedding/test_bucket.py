@@ -328,6 +328,14 @@ def test_retry_after_is_zero_when_the_tokens_are_there(submission):
 
 
 @requirement("R4")
+def test_one_token_is_meant_when_nothing_is_said(submission):
+    bucket = bucket_at(submission, Time(), 2.0, 10)
+    granted(bucket, 1, 10)
+    wait = bucket.retry_after()
+    assert abs(wait - 0.5) < A_MICROSECOND, f"an empty bucket at 2 per s: retry_after() said {wait}, not 0.5"
+
+
+@requirement("R4")
 def test_asking_takes_nothing(submission):
     bucket = bucket_at(submission, Time(), 2.0, 3)
     for _ in range(20):

@@ -459,6 +459,20 @@ def test_an_important_one_that_waits_is_not_shed_for_an_equal(submission):
 
 
 @requirement("R12")
+def test_the_priority_is_zero_when_nothing_is_said(submission):
+    shedder = shedder_at(submission, 1, 1)
+    shedder.submit()
+    waiting = shedder.submit()
+    told = [reason(shedder.submit(priority=0)), reason(shedder.submit())]
+    assert told == ["overload"] * 2, f"a ticket without a priority waits; a 0 and another without were told {told}"
+    lower = shedder_at(submission, 1, 1)
+    _, low = submit_all(lower, [0, -1])
+    lower.submit()
+    seen = [shedder.state(waiting), lower.state(low)]
+    assert seen == ["queued", "shed"], f"waiting without a priority, and a -1 that met one without: {seen}"
+
+
+@requirement("R12")
 def test_there_is_no_shedding_while_there_is_room(submission):
     shedder = shedder_at(submission, 1, 3)
     tickets = submit_all(shedder, [0, 0, 9, 5])
