@@ -78,8 +78,9 @@ def start(slug: str, place: Path) -> int:
     from rounds.catalog import Catalog
     from rounds.practice import start as make
 
-    folder = make(Catalog().challenge(slug), place)
-    click.echo(f"{folder}: read brief.md, write {slug}.py, run pytest there, then: rounds grade {folder}")
+    challenge = Catalog().challenge(slug)
+    folder = make(challenge, place)
+    click.echo(f"{folder}: read brief.md, write {challenge.submit[0]}, run pytest there, then: rounds grade {folder}")
     return 0
 
 

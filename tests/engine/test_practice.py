@@ -43,8 +43,10 @@ def test_starting_twice_keeps_the_first_attempt(tmp_path: Path) -> None:
 
 
 def test_the_command_says_where_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    slug = a_challenge().slug
+    challenge = a_challenge()
+    slug = challenge.slug
     assert run(["start", slug, "--in", str(tmp_path)]) == 0
     said = capsys.readouterr().out
+    assert f"write {challenge.submit[0]}," in said
     assert str(tmp_path / slug) in said
     assert "rounds grade" in said
