@@ -51,14 +51,9 @@ class Served:
     hosts: list[str] | None = None
     port: int | None = None
     folder: str = ""
-    shell_without_exec: bool = False
     module: bool = False  # started as `python -m`
     script: str = ""  # that a Python or a shell is given
     problem: str = ""
-
-    @property
-    def known(self) -> bool:
-        return bool(self.server)
 
 
 def started(image: Image) -> list[str] | None:
@@ -137,7 +132,6 @@ def _from_script(found: Served, text: str, env: dict[str, str]) -> Served:
         env.update(own)
     own, words = script.commands[-1].split(env)
     env.update(own)
-    found.shell_without_exec = bool(words) and words[0] != "exec"
     return _read(found, words, env)
 
 
