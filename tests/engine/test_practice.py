@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from samples import TOML, write_challenge
 
 from rounds.catalog import Catalog
