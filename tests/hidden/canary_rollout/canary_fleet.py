@@ -42,8 +42,8 @@ class Fleet:
 
     `canary` is a Side, or a function of (weight, interval within the step) that gives one. `baseline` is a Side; by
     default 1 % of as many requests as the canary's fail, and if `mirrored` it is the canary's twin.
-    `spoil(nth, answer)` changes the nth answer of `collect`, or raises. `broken` maps a method to the call, 1 for the
-    first, from which on it raises, and what.
+    `spoil(nth, answer)` changes the nth answer of `collect`, or raises; windows without length are neither spoiled nor
+    counted. `broken` maps a method to the call, 1 for the first, from which on it raises, and what.
     """
 
     def __init__(
@@ -53,8 +53,8 @@ class Fleet:
         self.broken, self.counts = broken or {}, {}
         self.setting_takes, self.oversleeps = setting_takes, oversleeps
         self.now, self.began, self.intervals = START, START, 0
-        self.calls, self.arrivals = [], []
-        self.weight = 0.0
+        self.calls, self.arrivals, self.answered = [], [], []
+        self.weight, self.measured = 0.0, 0
         self.set_at = []
 
     # --- what is lent
@@ -97,7 +97,12 @@ class Fleet:
                 for total, one in ((sides["canary"], canary), (sides["baseline"], baseline)):
                     for key, value in one.items():
                         total[key] = total[key] + value
-        return self.spoil(self.counts["collect"], sides) if self.spoil else sides
+        if since >= until:  # nothing can have come, and nothing is measured that could fail
+            return sides
+        self.measured += 1
+        answer = self.spoil(self.measured, sides) if self.spoil else sides
+        self.answered.append((self.weight, since, until, answer))
+        return answer
 
     def _call(self, name, *arguments):
         self.calls.append((name, *arguments))
@@ -145,14 +150,26 @@ def expect_weights(fleet, expected, situation):
 
 
 def expect_rollback(fleet, result, situation, status="rolled_back"):
-    """The rollback came once and last, and the result says so."""
-    names = fleet.names()
-    assert names.count("rollback") == 1, f"{situation}: rollback() was called {names.count('rollback')} times, not once"
-    after = [call[0] for call in fleet.calls[fleet.calls.index(("rollback",)) + 1 :] if call[0] in ROUTER]
-    assert not after, f"{situation}: after rollback(), {after[0]}() was called"
-    assert "promote" not in names, f"{situation}: promote() was called"
+    """It was rolled back once, and the result says so."""
+    times = fleet.names().count("rollback")
+    assert times == 1, f"{situation}: rollback() was called {times} times, not once"
     assert result.status == status, f"{situation}: the status is {result.status!r}, not {status!r}"
     assert result.final_weight == 0, f"{situation}: final_weight is {result.final_weight!r}, not 0"
+
+
+def expect_left_alone(fleet, situation):
+    """The router got no call after the rollback, nor a promotion before it."""
+    after = [call[0] for call in fleet.calls[fleet.calls.index(("rollback",)) + 1 :] if call[0] in ROUTER]
+    assert not after, f"{situation}: after rollback(), {after[0]}() was called"
+    assert "promote" not in fleet.names(), f"{situation}: promote() was called"
+
+
+def expect_stop(fleet, weights, situation):
+    """The rollout was rolled back when it had set these weights."""
+    expect_weights(fleet, weights, situation)
+    names = fleet.names()
+    assert "rollback" in names, f"{situation}: rollback() was not called"
+    assert "promote" not in names[: names.index("rollback")], f"{situation}: promote() was called"
 
 
 def expect_promotion(fleet, result, situation):

@@ -25,8 +25,8 @@ POOL = 40  # lists of latencies a side, of which each window gets one
 class Simulation:
     """A fleet whose requests fail and take their time at random; rates and slowness may differ from step to step."""
 
-    def __init__(self, rng, requests, canary, baseline):
-        self.rng, self.requests = rng, requests
+    def __init__(self, rng, requests, canary, baseline, paired):
+        self.rng, self.requests, self.paired = rng, requests, paired
         self.canary, self.baseline = canary, baseline
         self.calls, self.now, self.step, self.arrivals = [], 0.0, -1, []
 
@@ -48,7 +48,10 @@ class Simulation:
 
     def sleep(self, seconds):
         since, self.now = self.now, self.now + seconds
-        self.arrivals.append((since, self.now, self._arrived(self.canary), self._arrived(self.baseline)))
+        canary, baseline = self._arrived(self.canary), self._arrived(self.baseline)
+        if self.paired:  # as many errors on both sides
+            baseline = (canary[0], baseline[1])
+        self.arrivals.append((since, self.now, canary, baseline))
         if len(self.arrivals) > 1000:
             raise RuntimeError("the rollout did not end within 1,000 intervals")
 
@@ -68,7 +71,7 @@ class Simulation:
         }
 
 
-def rollouts(submission, runs, seed, canary, baseline, requests=2000, sigma=0.4, percent=100, **config):
+def rollouts(submission, runs, seed, canary, baseline, requests=2000, sigma=0.4, paired=False, **config):
     """Make so many rollouts; return for each its status, the weights, and how often it promoted and rolled back.
 
     A side is {"errors": [rate per step], "slow": [factor per step]}; the last entry holds for all later steps.
@@ -79,9 +82,9 @@ def rollouts(submission, runs, seed, canary, baseline, requests=2000, sigma=0.4,
     sides = [{**side, "pools": _pools(rng, side["slow"], requests, sigma)} for side in (canary, baseline)]
     seen = []
     for _ in range(runs):
-        fleet = Simulation(rng, requests, *sides)
+        fleet = Simulation(rng, requests, *sides, paired)
         result = submission.canary_deployment(
-            "model", percent, router=fleet, metrics=fleet, config=submission.CanaryConfig(**config),
+            "model", 100, router=fleet, metrics=fleet, config=submission.CanaryConfig(**config),
             clock=fleet.clock, sleep=fleet.sleep,
         )  # fmt: skip
         weights = [call for call in fleet.calls if not isinstance(call, str) and call > 0]
@@ -146,6 +149,8 @@ class Breaking:
 
     def collect(self, since, until):
         self._call("collect")
+        if since >= until:
+            return {side: {"requests": 0, "errors": 0, "latencies_ms": []} for side in ("canary", "baseline")}
         latencies = [100.0 + i % 100 for i in range(600)]
         return {
             "canary": {"requests": 600, "errors": self.canary_errors, "latencies_ms": latencies},

@@ -1,7 +1,17 @@
 """R8 and R9: metrics that cannot be used, and collaborators that raise."""
 
 import pytest
-from canary_fleet import BAD, GOOD, SPARSE, STEPS, Fleet, Side, expect_promotion, expect_rollback, expect_weights
+from canary_fleet import (
+    BAD,
+    GOOD,
+    STEPS,
+    Fleet,
+    Side,
+    expect_left_alone,
+    expect_promotion,
+    expect_rollback,
+    expect_weights,
+)
 
 from rounds.testing import requirement
 
@@ -123,12 +133,10 @@ def test_the_fifth_failure_in_a_row_ends_the_rollout(submission, kind):
 
 @requirement("R8")
 def test_after_a_failure_the_window_still_begins_at_the_step(submission):
-    fleet = Fleet(spoil=failing(2, 3))
-    fleet.run(submission, 5)
-    assert fleet.windows() == [(0.0, 300.0), (300.0, 600.0), (300.0, 900.0), (300.0, 1200.0)], (
-        f"two failures in the second step: the windows were {fleet.windows()}"
-    )
-    expect_weights(fleet, [0.01, 0.05], "two failures in the second step")
+    fleet = Fleet(spoil=failing(1, 2))
+    fleet.run(submission, 1)
+    windows = [one for one in fleet.windows() if one[1] > one[0]]
+    assert windows == [(0.0, 300.0), (0.0, 600.0), (0.0, 900.0)], f"two failures: the windows were {windows}"
 
 
 @requirement("R8")
@@ -151,9 +159,8 @@ def test_a_judged_step_starts_the_count_anew(submission):
 def test_a_window_that_was_too_small_starts_the_count_anew(submission):
     fleet = Fleet(canary=Side(requests=60, errors=0), spoil=failing(1, 2, 3, 4, 6, 7, 8))
     result = fleet.run(submission, 1)
-    assert (result.status, fleet.elapsed()) == ("holding", 2700), (
-        f"four failures, a window of 300, three failures, a window of 540: the status is {result.status!r} after "
-        f"{fleet.elapsed():g} s"
+    assert result.status == "holding", (
+        f"four failures, a window of 300 requests, three failures, a window of 540: the status is {result.status!r}"
     )
 
 
@@ -161,9 +168,7 @@ def test_a_window_that_was_too_small_starts_the_count_anew(submission):
 def test_failures_that_are_not_in_a_row_do_not_add_up(submission):
     fleet = Fleet(canary=Side(requests=45, errors=0), spoil=lambda nth, answer: {} if nth % 2 else answer)
     result = fleet.run(submission, 1)
-    assert (result.status, fleet.elapsed()) == ("holding", 3600), (
-        f"every other measurement fails: the status is {result.status!r} after {fleet.elapsed():g} s"
-    )
+    assert result.status == "holding", f"every other measurement fails: the status is {result.status!r}"
 
 
 @requirement("R8")
@@ -183,11 +188,11 @@ def test_the_limit_of_a_step_holds_for_failures_too(submission):
 
 
 @requirement("R8")
-def test_failures_and_small_windows_in_turn_are_inconclusive(submission):
-    fleet = Fleet(canary=SPARSE, spoil=lambda nth, answer: answer if nth % 3 == 0 else {})
+def test_failures_at_100_roll_back(submission):
+    fleet = Fleet(spoil=failing(*range(6, 100)))
     result = fleet.run(submission, 100)
-    expect_rollback(fleet, result, "two failures and a small window in turn", "inconclusive")
-    assert fleet.elapsed() == 3600, f"two failures and a small window in turn: ended after {fleet.elapsed():g} s"
+    expect_weights(fleet, STEPS, "metrics that are missing from 100 % on")
+    expect_rollback(fleet, result, "metrics that are missing from 100 % on")
 
 
 # --- R9
@@ -234,20 +239,21 @@ def test_a_clock_that_fails_rolls_back(submission, lasting):
     result = fleet.run(submission, 100)
     situation = "clock() raised OverflowError after the second sleep"
     expect_rollback(fleet, result, situation)
+    expect_left_alone(fleet, situation)
     assert "OverflowError" in result.reason, f"{situation}: reason is {result.reason!r}"
 
 
 @requirement("R9")
 @pytest.mark.parametrize("early", [EMPTY, raising(KeyError("canary"))], ids=["empty", "KeyError"])
-def test_an_exception_of_the_fifth_measurement_is_named(submission, early):
+def test_the_exception_that_ends_the_measurements_is_named(submission, early):
     def spoil(nth, answer):
-        return early(answer) if nth < 5 else raising(ConnectionResetError("gone"))(answer)
+        return early(answer) if nth < 4 else raising(ConnectionResetError("gone"))(answer)
 
     fleet = Fleet(spoil=spoil)
     result = fleet.run(submission, 100)
-    expect_rollback(fleet, result, "the fifth failure in a row raised ConnectionResetError")
+    expect_rollback(fleet, result, "the last failures in a row raised ConnectionResetError")
     assert "ConnectionResetError" in result.reason, (
-        f"the fifth failure in a row raised ConnectionResetError; reason is {result.reason!r}"
+        f"the last failures in a row raised ConnectionResetError; reason is {result.reason!r}"
     )
 
 
@@ -318,9 +324,9 @@ def test_a_rollback_that_fails_raises_rollback_error(submission, props):
 
 @requirement("R9")
 def test_an_inconclusive_rollout_whose_rollback_fails_raises_rollback_error(submission):
-    fleet = Fleet(canary=SPARSE, broken={"rollback": (1, OSError("gone"))})
+    fleet = Fleet(spoil=failing(*range(1, 100)), broken={"rollback": (1, OSError("gone"))})
     with pytest.raises(submission.RollbackError):
-        fleet.run(submission, 100)
+        fleet.run(submission, 100, max_step_wait_s=600.0)
 
 
 @requirement("R9")
@@ -329,4 +335,4 @@ def test_a_failed_rollout_leaves_nothing_behind_for_the_next(submission):
     fleet = Fleet(canary=GOOD)
     result = fleet.run(submission, 100)
     expect_promotion(fleet, result, "a good rollout after one that broke")
-    assert len(result.steps) == 6, f"a good rollout after one that broke has {len(result.steps)} steps, not 6"
+    expect_weights(fleet, STEPS, "a good rollout after one that broke")

@@ -6,15 +6,16 @@ import pytest
 from canary_fleet import (
     BAD,
     GOOD,
-    SLOW,
     SPARSE,
     START,
     STEPS,
     Fleet,
     Side,
+    expect_left_alone,
     expect_promotion,
     expect_reason,
     expect_rollback,
+    expect_stop,
     expect_weights,
 )
 
@@ -26,12 +27,13 @@ def step(weight, since, until, interval=300.0):
 
 
 def expect_calls(fleet, expected, situation):
-    for nth, (seen, wanted) in enumerate(zip(fleet.calls, expected, strict=False), 1):
+    """How a rollout ends is another matter: calls of promote and rollback are left out."""
+    calls = [call for call in fleet.calls if call[0] not in ("promote", "rollback")]
+    for nth, (seen, wanted) in enumerate(zip(calls, expected, strict=False), 1):
         same = seen == wanted or (seen[0] == wanted[0] == "set_weight" and abs(seen[1] - wanted[1]) < 1e-12)
         assert same, f"{situation}: call {nth} was {seen}, not {wanted}"
-    assert len(fleet.calls) == len(expected), (
-        f"{situation}: there were {len(fleet.calls)} calls and not {len(expected)}; "
-        f"the last was {fleet.calls[-1] if fleet.calls else 'none'}"
+    assert len(calls) == len(expected), (
+        f"{situation}: there were {len(calls)} calls and not {len(expected)}; the last was {calls[-1]}"
     )
 
 
@@ -57,9 +59,9 @@ def test_each_step_sets_waits_and_measures_since_it_was_set(submission):
 @requirement("R1")
 def test_another_interval_is_slept_and_measured(submission):
     fleet = Fleet()
-    fleet.run(submission, 100, steps=(20, 100), step_interval_s=45.0)
-    expected = step(0.2, 0, 45, 45.0) + step(1.0, 45, 90, 45.0)
-    expect_calls(fleet, [("deploy_canary", "model"), *expected, ("promote",)], "two steps of 45 s")
+    fleet.run(submission, 50, steps=(20, 50, 100), step_interval_s=45.0)
+    expected = step(0.2, 0, 45, 45.0) + step(0.5, 45, 90, 45.0)
+    expect_calls(fleet, [("deploy_canary", "model"), *expected], "two steps of 45 s")
 
 
 @requirement("R1")
@@ -81,16 +83,6 @@ def test_the_window_ends_now_however_long_the_sleep_was(submission):
     assert fleet.windows() == [(0.0, 312.5), (312.5, 625.0)], (
         f"each sleep of 300 s lasted 312.5 s; the windows were {fleet.windows()}"
     )
-
-
-@requirement("R1")
-def test_a_step_that_waits_again_does_not_set_its_weight_again(submission):
-    fleet = Fleet(canary=Side(requests=300, errors=3))
-    fleet.run(submission, 5)
-    expected = []
-    for weight, since in ((0.01, 0), (0.05, 600)):
-        expected += step(weight, since, since + 300) + step(weight, since, since + 600)[1:]
-    expect_calls(fleet, [("deploy_canary", "model"), *expected], "300 requests per interval, 500 needed")
 
 
 # --- R2
@@ -155,12 +147,20 @@ def test_a_ceiling_out_of_bounds_is_refused_before_anything_is_called(submission
         assert not fleet.calls, f"a ceiling of {percent} was refused only after {fleet.calls[0][0]} had been called"
 
 
+@requirement("R2")
+def test_a_ceiling_above_the_last_step_is_judged(submission):
+    for percent in (80, 100):
+        fleet = bad_from(percent / 100)
+        fleet.run(submission, percent, steps=(10, 50))
+        expect_stop(fleet, [0.1, 0.5, percent / 100], f"steps 10 and 50, bad at the ceiling of {percent} %")
+
+
 # --- R3
 
 
 @requirement("R3")
 def test_a_good_canary_is_promoted_once_at_100(submission):
-    for steps in [(1, 5, 10, 25, 50, 100), (30, 100), (2, 4)]:
+    for steps in [(1, 5, 10, 25, 50, 100), (30, 100)]:
         fleet = Fleet()
         result = fleet.run(submission, 100, steps=steps)
         expect_promotion(fleet, result, "a good canary with a ceiling of 100")
@@ -171,7 +171,7 @@ def test_a_good_canary_is_promoted_once_at_100(submission):
 
 @requirement("R3")
 def test_a_good_canary_below_100_is_held_at_its_ceiling(submission):
-    for percent in [0.5, 7, 10, 99]:
+    for percent in [1, 10, 25, 50]:
         fleet = Fleet()
         result = fleet.run(submission, percent)
         names = fleet.names()
@@ -191,29 +191,32 @@ def bad_from(weight, how=BAD):
 
 
 @requirement("R4")
-@pytest.mark.parametrize("how", [BAD, SLOW, Side(errors=600)], ids=["errors", "latency", "all fail"])
+@pytest.mark.parametrize("how", [BAD, Side(errors=600)], ids=["a third fails", "all fail"])
 def test_a_bad_canary_is_rolled_back_once_at_whichever_weight(submission, how):
     for nth in (0, 2, 4):
         fleet = bad_from(STEPS[nth], how)
         result = fleet.run(submission, 100)
-        expect_weights(fleet, STEPS[: nth + 1], f"a canary that is bad from {STEPS[nth]:.0%} on")
-        expect_rollback(fleet, result, f"a canary that is bad from {STEPS[nth]:.0%} on")
+        situation = f"a canary that is bad from {STEPS[nth]:.0%} on"
+        expect_weights(fleet, STEPS[: nth + 1], situation)
+        expect_rollback(fleet, result, situation)
+        expect_left_alone(fleet, situation)
         expect_reason(result)
 
 
 @requirement("R4")
 def test_a_canary_that_is_bad_at_its_ceiling_is_not_held(submission):
-    for percent in [1, 7, 50]:
+    for percent in [1, 10, 50]:
         fleet = bad_from(percent / 100)
         result = fleet.run(submission, percent)
         expect_rollback(fleet, result, f"a canary that is bad at its ceiling of {percent} %")
+        expect_left_alone(fleet, f"a canary that is bad at its ceiling of {percent} %")
 
 
 @requirement("R4")
-def test_a_bad_canary_is_not_measured_twice(submission):
+def test_a_bad_canary_gets_no_second_chance(submission):
     fleet = bad_from(0.05)
     fleet.run(submission, 100)
-    assert fleet.windows() == [(0.0, 300.0), (300.0, 600.0)], f"bad at 5 %: the windows were {fleet.windows()}"
+    assert fleet.elapsed() == 600, f"bad at 5 %: the rollout went on until {fleet.elapsed():g} s, not 600"
 
 
 # --- R5
@@ -225,11 +228,9 @@ def test_20_requests_an_interval_neither_pass_nor_fail_a_step(submission):
         fleet = Fleet(canary=Side(requests=20, errors=errors))
         result = fleet.run(submission, 100)
         situation = f"{errors} errors in each 20 requests, never 500 of them"
-        assert fleet.windows() == [(0.0, 300.0 * n) for n in range(1, 13)], (
-            f"{situation}: the windows were not those of 12 intervals, all from the same t0, but {fleet.windows()}"
-        )
         expect_weights(fleet, [0.01], situation)
         expect_rollback(fleet, result, situation, "inconclusive")
+        assert fleet.elapsed() == 3600, f"{situation}: given up after {fleet.elapsed():g} s, not 3600"
         expect_reason(result)
 
 
@@ -238,10 +239,18 @@ def test_a_step_is_judged_when_min_samples_have_come(submission):
     for requests, intervals in [(500, 1), (499, 2), (249, 3), (50, 10)]:
         fleet = Fleet(canary=Side(requests=requests, errors=0))
         result = fleet.run(submission, 1)
-        assert fleet.windows() == [(0.0, 300.0 * n) for n in range(1, intervals + 1)], (
-            f"{requests} requests an interval, 500 needed: the windows were {fleet.windows()}"
-        )
-        assert result.status == "holding", f"{requests} requests an interval: the status is {result.status!r}"
+        situation = f"{requests} requests an interval, 500 needed"
+        assert fleet.elapsed() == 300 * intervals, f"{situation}: the step ended after {fleet.elapsed():g} s"
+        assert result.status == "holding", f"{situation}: the status is {result.status!r}"
+
+
+@requirement("R5")
+def test_a_step_that_waits_again_waits_whole_intervals_and_keeps_its_weight(submission):
+    fleet = Fleet(canary=Side(requests=200, errors=2))
+    fleet.run(submission, 5)
+    expect_weights(fleet, [0.01, 0.05], "200 requests an interval, 500 needed")
+    sleeps = [call[1] for call in fleet.calls if call[0] == "sleep"]
+    assert sleeps == [300.0] * 6, f"200 requests an interval, 500 needed: the sleeps were {sleeps}"
 
 
 @requirement("R5")
@@ -249,8 +258,8 @@ def test_min_samples_is_the_callers(submission):
     for min_samples, intervals in ((1, 1), (20, 1), (21, 2), (100, 5)):
         fleet = Fleet(canary=SPARSE)
         fleet.run(submission, 1, min_samples=min_samples)
-        assert len(fleet.windows()) == intervals, (
-            f"20 requests an interval, {min_samples} needed: {len(fleet.windows())} windows, not {intervals}"
+        assert fleet.elapsed() == 300 * intervals, (
+            f"20 requests an interval, {min_samples} needed: the step ended after {fleet.elapsed():g} s"
         )
 
 
@@ -291,12 +300,20 @@ def test_a_window_that_is_large_enough_at_the_limit_is_still_judged(submission):
 
 @requirement("R5")
 def test_the_limit_is_counted_from_the_beginning_of_each_step(submission):
-    fleet = Fleet(canary=lambda weight, _: Side(requests=200, errors=2) if weight < 0.1 else SPARSE)
-    result = fleet.run(submission, 100)
-    situation = "two steps of 900 s, then 20 requests an interval"
-    expect_weights(fleet, [0.01, 0.05, 0.1], situation)
-    expect_rollback(fleet, result, situation, "inconclusive")
-    assert fleet.elapsed() == 5400, f"{situation}: given up after {fleet.elapsed():g} s, not 5400"
+    fleet = Fleet(canary=Side(requests=50, errors=0))
+    result = fleet.run(submission, 5)
+    assert (result.status, fleet.weights()) == ("holding", [0.01, 0.05]), (
+        f"50 requests an interval, 500 needed in each of two steps: the status is {result.status!r}, "
+        f"the weights {fleet.weights()}"
+    )
+
+
+@requirement("R5")
+def test_too_few_requests_at_100_are_inconclusive(submission):
+    fleet = Fleet(canary=SPARSE)
+    result = fleet.run(submission, 100, steps=(100,))
+    expect_rollback(fleet, result, "20 requests an interval at 100 %", "inconclusive")
+    expect_left_alone(fleet, "20 requests an interval at 100 %")
 
 
 @requirement("R5")
@@ -310,29 +327,11 @@ def test_a_sleep_that_lasts_longer_counts_as_long_as_it_lasted(submission):
 
 
 @requirement("R11")
-@pytest.mark.parametrize("how", [BAD, SLOW], ids=["errors", "latency"])
-def test_a_canary_that_breaks_at_100_is_not_promoted(submission, how):
-    fleet = bad_from(1.0, how)
-    result = fleet.run(submission, 100)
-    expect_weights(fleet, STEPS, "a canary that is bad at 100 %")
-    expect_rollback(fleet, result, "a canary that is bad at 100 %")
-
-
-@requirement("R11")
-def test_too_few_requests_at_100_are_inconclusive(submission):
-    fleet = bad_from(1.0, SPARSE)
-    result = fleet.run(submission, 100)
-    expect_rollback(fleet, result, "20 requests an interval at 100 %", "inconclusive")
-    assert fleet.elapsed() == 1500 + 3600, f"given up after {fleet.elapsed():g} s, not 5100"
-
-
-@requirement("R11")
-def test_failed_measurements_at_100_roll_back(submission):
-    fleet = Fleet(spoil=lambda nth, answer: answer if nth <= 5 else {})
-    result = fleet.run(submission, 100)
-    expect_weights(fleet, STEPS, "metrics that are missing from 100 % on")
-    expect_rollback(fleet, result, "metrics that are missing from 100 % on")
-    assert fleet.elapsed() == 1500 + 1500, f"rolled back after {fleet.elapsed():g} s, not 3000"
+def test_a_canary_that_breaks_at_100_is_not_promoted(submission):
+    for ends in ((1, 5, 10, 25, 50, 100), (30, 100), (100,)):
+        fleet = bad_from(1.0)
+        fleet.run(submission, 100, steps=ends)
+        expect_stop(fleet, [percent / 100 for percent in ends], f"a canary that is bad at 100 %, steps {ends}")
 
 
 @requirement("R11")
@@ -341,12 +340,21 @@ def test_a_good_rollout_takes_its_six_intervals_and_no_more(submission):
     result = fleet.run(submission, 100)
     expect_promotion(fleet, result, "a good rollout")
     assert fleet.elapsed() == 1800, f"a good rollout of six steps took {fleet.elapsed():g} s by its clock, not 1800"
-    assert fleet.windows()[-1] == (1500.0, 1800.0), f"the last window was {fleet.windows()[-1]}, not the sixth interval"
 
 
 @requirement("R11")
-def test_a_ceiling_of_100_above_the_last_step_is_judged(submission):
-    fleet = bad_from(1.0)
-    result = fleet.run(submission, 100, steps=(10, 50))
-    expect_weights(fleet, [0.1, 0.5, 1.0], "steps 10 and 50, bad at 100 %")
-    expect_rollback(fleet, result, "steps 10 and 50, bad at 100 %")
+def test_promote_comes_after_the_measurement_at_100(submission):
+    fleet = Fleet()
+    fleet.run(submission, 100)
+    names = fleet.names()
+    last = len(names) - 1 - names[::-1].index("set_weight")
+    assert names[last:] == ["set_weight", "sleep", "collect", "promote"], (
+        f"from the last set_weight() on, a good rollout called {', '.join(names[last:])}"
+    )
+
+
+@requirement("R11")
+def test_too_little_measured_at_100_does_not_promote(submission):
+    fleet = Fleet(spoil=lambda nth, answer: answer if nth <= 5 else None)
+    fleet.run(submission, 100)
+    expect_stop(fleet, STEPS, "metrics that are missing from 100 % on")
