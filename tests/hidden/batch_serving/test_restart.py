@@ -42,7 +42,7 @@ def uninterrupted(bench, rows, settings, model=None):
     return [bench.bytes("whole.csv"), bench.bytes("whole.csv.errors.csv")]
 
 
-def after_kills_everywhere(bench, model=None, points=16):
+def after_kills_everywhere(bench, model=None, points=28):
     """Kill a second run at many file operations; yield (place, left output, left manifest, first, second output)."""
     model = {"poison": [6], **(model or {})}
     texts = [csv_text(rows) for rows in (table(14, 1), [*table(13, 2), ["bad", "", "1"]])]
@@ -129,7 +129,7 @@ def test_a_reader_of_the_old_file_can_go_on_reading(bench):
 
 
 @requirement("R5")
-@pytest.mark.parametrize("limit", [0, 1500])
+@pytest.mark.parametrize("limit", [0, 900])
 def test_a_full_disk_leaves_the_previous_file(bench, limit):
     bench.write(csv_text(table(100, 1)))
     bench.run({"chunk_size": 5})
@@ -141,7 +141,7 @@ def test_a_full_disk_leaves_the_previous_file(bench, limit):
 
 
 @requirement("R5")
-@pytest.mark.parametrize("limit", [1500])
+@pytest.mark.parametrize("limit", [900])
 def test_a_full_disk_leaves_no_first_file(bench, limit):
     bench.write(csv_text(table(100)))
     raised = bench.on_a_full_disk(limit, {"chunk_size": 5})
