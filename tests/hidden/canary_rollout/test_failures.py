@@ -187,14 +187,6 @@ def test_the_limit_of_a_step_holds_for_failures_too(submission):
     assert fleet.elapsed() == 600, f"failures until max_step_wait_s of 600: ended after {fleet.elapsed():g} s"
 
 
-@requirement("R8")
-def test_failures_at_100_roll_back(submission):
-    fleet = Fleet(spoil=failing(*range(6, 100)))
-    result = fleet.run(submission, 100)
-    expect_weights(fleet, STEPS, "metrics that are missing from 100 % on")
-    expect_rollback(fleet, result, "metrics that are missing from 100 % on")
-
-
 # --- R9
 
 BREAKS = [

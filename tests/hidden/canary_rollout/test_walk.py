@@ -149,7 +149,7 @@ def test_a_ceiling_out_of_bounds_is_refused_before_anything_is_called(submission
 
 @requirement("R2")
 def test_a_ceiling_above_the_last_step_is_judged(submission):
-    for percent in (80, 100):
+    for percent in (60, 80):
         fleet = bad_from(percent / 100)
         fleet.run(submission, percent, steps=(10, 50))
         expect_stop(fleet, [0.1, 0.5, percent / 100], f"steps 10 and 50, bad at the ceiling of {percent} %")
@@ -250,7 +250,7 @@ def test_a_step_that_waits_again_waits_whole_intervals_and_keeps_its_weight(subm
     fleet.run(submission, 5)
     expect_weights(fleet, [0.01, 0.05], "200 requests an interval, 500 needed")
     sleeps = [call[1] for call in fleet.calls if call[0] == "sleep"]
-    assert sleeps == [300.0] * 6, f"200 requests an interval, 500 needed: the sleeps were {sleeps}"
+    assert set(sleeps) == {300.0}, f"200 requests an interval, 500 needed: the sleeps were {sleeps}"
 
 
 @requirement("R5")
@@ -309,14 +309,6 @@ def test_the_limit_is_counted_from_the_beginning_of_each_step(submission):
 
 
 @requirement("R5")
-def test_too_few_requests_at_100_are_inconclusive(submission):
-    fleet = Fleet(canary=SPARSE)
-    result = fleet.run(submission, 100, steps=(100,))
-    expect_rollback(fleet, result, "20 requests an interval at 100 %", "inconclusive")
-    expect_left_alone(fleet, "20 requests an interval at 100 %")
-
-
-@requirement("R5")
 def test_a_sleep_that_lasts_longer_counts_as_long_as_it_lasted(submission):
     fleet = Fleet(canary=SPARSE, oversleeps=100.0)
     fleet.run(submission, 100, max_step_wait_s=1200.0)
@@ -347,10 +339,16 @@ def test_promote_comes_after_the_measurement_at_100(submission):
     fleet = Fleet()
     fleet.run(submission, 100)
     names = fleet.names()
-    last = len(names) - 1 - names[::-1].index("set_weight")
-    assert names[last:] == ["set_weight", "sleep", "collect", "promote"], (
-        f"from the last set_weight() on, a good rollout called {', '.join(names[last:])}"
-    )
+    at_last = names[len(names) - names[::-1].index("set_weight") :]
+    assert "sleep" in at_last, f"after the weight of 100 % was set, a good rollout called only {', '.join(at_last)}"
+    assert at_last[-2:] == ["collect", "promote"], f"a good rollout ended with {', '.join(at_last[-2:])}"
+
+
+@requirement("R11")
+def test_no_request_at_100_does_not_promote(submission):
+    fleet = Fleet(canary=Side(requests=0, errors=0))
+    fleet.run(submission, 100, steps=(100,))
+    expect_stop(fleet, [1.0], "no request at 100 %")
 
 
 @requirement("R11")
