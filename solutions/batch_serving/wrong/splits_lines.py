@@ -137,7 +137,7 @@ def rows_of(path: Path, columns: Sequence[str], shard: tuple[int, int]) -> Itera
     """Yield the shard's rows one by one, each with its values or with its fault."""
     seen: set[str] = set()
     with path.open(**INPUT_FORMAT) as file:
-        reader = (next(csv.reader([line]), [""]) for line in file.read().splitlines())
+        reader = (next(csv.reader([line.rstrip("\r\n")]), [""]) for line in file)
         header = next(reader)
         places = [header.index(name) for name in columns]
         for number, cells in enumerate(reader, 1):
