@@ -379,6 +379,12 @@ def test_the_error_rate_decides(submission, props):
 
 
 @requirement("R12")
+def test_the_default_error_rate_is_a_thousandth(submission, props):
+    found, _ = props.outcomes(submission, matches=1_000, errors=10)
+    expect_refusal(found, ["max_error_rate"], "1,000 match and 10 raised under the default config")
+
+
+@requirement("R12")
 def test_errors_are_counted_in_what_they_are_divided_by(submission, props):
     config = {"min_samples": 10, "min_agreement": 0.5, "max_error_rate": 0.99}
     found, _ = props.outcomes(submission, matches=20, errors=9 * 20, **config)
