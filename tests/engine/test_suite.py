@@ -141,7 +141,7 @@ def test_a_judging_process_that_falls_silent_is_ended(started, monkeypatch):
 
 
 def test_a_suite_that_cannot_be_collected_is_a_failure_of_the_judge(started):
-    with pytest.raises(JudgeFailure, match="doubling could not be collected: test_hidden.py: "):
+    with pytest.raises(JudgeFailure, match=r"doubling could not be collected: test_hidden\.py: "):
         started("import no_such_library\n").wait_until_ready()
 
 
