@@ -6,7 +6,7 @@ import pytest
 
 from rounds.testing import lend
 
-START = 1_000_000.0
+START = 1_000.0
 ROUTER = ("deploy_canary", "set_weight", "promote", "rollback")
 STEPS = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0]
 

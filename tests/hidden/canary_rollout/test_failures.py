@@ -157,10 +157,10 @@ def test_a_judged_step_starts_the_count_anew(submission):
 
 @requirement("R8")
 def test_a_window_that_was_too_small_starts_the_count_anew(submission):
-    fleet = Fleet(canary=Side(requests=60, errors=0), spoil=failing(1, 2, 3, 4, 6, 7, 8))
+    fleet = Fleet(canary=Side(requests=60, errors=0), spoil=failing(1, 2, 3, 4, 6, 7, 8, 9))
     result = fleet.run(submission, 1)
     assert result.status == "holding", (
-        f"four failures, a window of 300 requests, three failures, a window of 540: the status is {result.status!r}"
+        f"four failures, a window of 300 requests, four failures, a window of 600: the status is {result.status!r}"
     )
 
 

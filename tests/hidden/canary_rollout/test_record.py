@@ -107,7 +107,9 @@ def test_the_last_entry_of_a_bad_canary_says_rollback(submission):
 def test_p_value_is_that_of_the_errors(submission):
     fleet = Fleet(canary=lambda weight, _: BAD if weight >= 0.05 else GOOD)
     good, bad = entries(fleet, fleet.run(submission, 100), "30 % errors against 1 %, from 5 % on")
-    for step in (good, bad):
+    fleet = Fleet(canary=Side(600, 0), mirrored=True)
+    (none,) = entries(fleet, fleet.run(submission, 1), "no errors on either side")
+    for step in (good, bad, none):
         assert step["p_value"] is None or 0 <= step["p_value"] <= 1, f"p_value is {step['p_value']!r}"
     assert bad["p_value"] is None or bad["p_value"] <= 0.001, (
         f"30 % errors against 1 % made a step bad, with a p_value of {bad['p_value']!r}"
