@@ -150,7 +150,7 @@ def test_a_full_disk_leaves_no_first_file(bench, limit):
 
 
 @requirement("R5")
-@pytest.mark.limits(seconds=30)
+@pytest.mark.limits(seconds=60)
 def test_a_kill_between_file_operations_leaves_the_old_or_the_new_file(bench):
     for place, output, _, outputs in after_kills_everywhere(bench):
         assert output is not None, f"a run was killed ({place}), and the output of the run before is gone"
@@ -265,7 +265,7 @@ def test_a_full_disk_tears_nothing(bench, size):
 
 
 @requirement("R6")
-@pytest.mark.limits(seconds=30)
+@pytest.mark.limits(seconds=60)
 def test_after_a_kill_between_file_operations_the_next_run_completes(bench):
     second = None
     for place, _, _, outputs in after_kills_everywhere(bench):
@@ -489,7 +489,7 @@ def test_a_full_disk_leaves_no_manifest_of_what_is_not_there(bench, limit):
 
 
 @requirement("R13")
-@pytest.mark.limits(seconds=30)
+@pytest.mark.limits(seconds=60)
 def test_after_a_kill_between_file_operations_the_manifest_is_true_or_absent(bench):
     for place, output, manifest, _ in after_kills_everywhere(bench):
         problem = seal_problem(output, manifest)
