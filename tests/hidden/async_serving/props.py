@@ -94,17 +94,18 @@ class PatientError(Exception):
     """An exception that no library knows."""
 
 
+FAILURES = {kind.__name__: kind for kind in (PatientError, AssertionError, MemoryError)}
+
+
 class FailingModel:
     """Raises the named kinds in turn, then answers "done"."""
-
-    kinds = {"PatientError": PatientError, "AssertionError": AssertionError, "MemoryError": MemoryError}
 
     def __init__(self, names):
         self.names = list(names)
 
     def predict(self, features):
         if self.names:
-            raise self.kinds[self.names.pop(0)]("broken on purpose")
+            raise FAILURES[self.names.pop(0)]("broken on purpose")
         return "done"
 
 

@@ -128,13 +128,14 @@ class Bench:
 
     def service(self, submission, props, model=None, id_factory=None, rng=None, **config):
         """Build a service over this queue and one store, as after each restart."""
-        self.store = self.store or props.Store()
+        if self.store is None:
+            self.store = props.Store()
         self.submission = submission
         options = {} if id_factory is None else {"id_factory": id_factory}
         if rng is not None:
             options["rng"] = rng
         return submission.AsyncPredictionService(
-            model or self.model,
+            self.model if model is None else model,
             lend(self, *QUEUE),
             lambda *arguments, **keywords: self.http_post(*arguments, **keywords),
             resolver=lambda host: self.resolve(host),
