@@ -539,13 +539,3 @@ def test_the_callback_of_a_failure_is_signed_too(submission, props):
     assert bench.posts, "a failure was to be called back, and there was no POST"
     for post in bench.posts:
         check_signed(post, identifier)
-
-
-@requirement("R10")
-def test_a_signature_after_a_restart_is_that_of_the_request(submission, props):
-    bench = Bench()
-    identifier = bench.service(submission, props).submit(DOCUMENT, URL)
-    bench.now += 5000.0
-    service = bench.service(submission, props)
-    bench.drain(service)
-    check_signed(bench.posts[0], identifier)

@@ -425,7 +425,9 @@ def test_a_stop_during_predict_lets_it_finish(submission, props):
     submission.prediction_worker(service, max_messages=50, stop=lambda: bool(told))
     check_state(service, first, "succeeded", prediction="finished")
     check_state(service, second, "queued", attempts=0)
-    assert len(bench.acked) == 1, f"the message in work should be acked, no other; {len(bench.acked)} were"
+    assert bench.held == {}, "the worker was stopped, and left a message that it had received but not acked"
+    counts = [entry.count for entry in bench.entries]
+    assert counts == [0], f"one message should be left, and not even received; the deliveries of what is left: {counts}"
 
 
 @requirement("R13")

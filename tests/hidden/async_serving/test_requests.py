@@ -195,11 +195,11 @@ def test_statistics_are_of_one_run(submission, props):
 def test_one_bad_request_leaves_three_good_ones(submission, props, bad):
     bench = Bench(predict=by_feature)
     service = bench.service(submission, props)
-    ids = [service.submit({"x": -1 if i == bad else i}) for i in range(4)]
+    ids = [service.submit({"x": -1 if i == bad else i + 1}) for i in range(4)]
     bench.work(service, max_messages=4)
     for i, identifier in enumerate(ids):
         if i != bad:
-            check_state(service, identifier, "succeeded", prediction=10 * i)
+            check_state(service, identifier, "succeeded", prediction=10 * i + 10)
 
 
 @requirement("R3")
