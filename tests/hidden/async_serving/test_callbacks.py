@@ -224,10 +224,10 @@ def test_any_2xx_is_delivered(submission, props):
 
 
 @requirement("R7")
-@pytest.mark.parametrize("limit", [1, 5])
-def test_a_callback_is_given_up_after_its_attempts(submission, props, limit):
+@pytest.mark.parametrize(("config", "limit"), [({"callback_max_attempts": 1}, 1), ({}, 5)], ids=["one", "default"])
+def test_a_callback_is_given_up_after_its_attempts(submission, props, config, limit):
     bench = Bench(answers=[500, OSError("down"), 302, 404, 503] * 4)
-    service = bench.service(submission, props, callback_max_attempts=limit)
+    service = bench.service(submission, props, **config)
     identifier = service.submit(DOCUMENT, URL)
     bench.drain(service)
     assert len(bench.posts) == limit, f"with callback_max_attempts={limit} there were {len(bench.posts)} POSTs"
@@ -262,6 +262,17 @@ def test_gone_stops_the_posts(submission, props, before):
     check_state(service, identifier, "succeeded", prediction={"score": 0.5}, error=None)
     counted = (bench.stats["callbacks_failed"], bench.stats["callbacks_ok"])
     assert counted == (expected, 0), f"(callbacks_failed, callbacks_ok) should be {(expected, 0)}, and were {counted}"
+
+
+@requirement("R7")
+def test_a_duplicate_does_not_bring_back_a_callback_that_was_stopped(submission, props):
+    bench = Bench(answers=[410])
+    service = bench.service(submission, props)
+    service.submit(DOCUMENT, URL)
+    bench.drain(service)
+    bench.duplicate()
+    bench.drain(service)
+    assert len(bench.posts) == 1, f"after 410 the message came again, and there were {len(bench.posts)} POSTs"
 
 
 @requirement("R7")
