@@ -327,14 +327,14 @@ def test_a_key_may_equal_an_earlier_id(submission, props):
 @requirement("R8")
 def test_a_key_may_equal_a_later_id(submission, props):
     bench = Bench(predict=by_feature)
-    ids = iter(["a", "b"])
+    ids = iter([f"document-{number}" for number in range(20)])
     service = bench.service(submission, props, id_factory=lambda: next(ids))
-    first = service.submit({"x": 1}, idempotency_key="b")
+    first = service.submit({"x": 1}, idempotency_key="document-1")
     second = service.submit({"x": 2})
     bench.drain(service)
     check_state(service, first, "succeeded", prediction=10)
     check_state(service, second, "succeeded", prediction=20)
-    assert service.submit({"x": 1}, idempotency_key="b") == first, "a later id took the place of an equal key"
+    assert service.submit({"x": 1}, idempotency_key="document-1") == first, "a later id took the place of an equal key"
 
 
 # --- R11
