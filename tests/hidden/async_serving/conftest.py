@@ -1,0 +1,6 @@
+"""Lets the hidden tests of this folder share `serving_bench`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
