@@ -222,9 +222,11 @@ def wanted(item: pytest.Item) -> dict[str, float]:
 
 def _settings(item: pytest.Item) -> dict[str, Any]:
     """Return what the sandbox of this test is like."""
+    from rounds.bridge.sandbox import SERVERS
+
     loop = item.get_closest_marker("event_loop")
     served = "serve" in getattr(item, "fixturenames", ()) or "sandbox" in asked(item)
-    return {"wanted": wanted(item), "loop": loop.args[0] if loop else "real", "servers": 4 if served else 0}
+    return {"wanted": wanted(item), "loop": loop.args[0] if loop else "real", "servers": SERVERS if served else 0}
 
 
 def _needs(item: pytest.Item, place: Any) -> object:

@@ -1,4 +1,8 @@
-"""Zygotes that all tests of the sandbox share: one on the strongest rung of this machine, for each hash seed."""
+"""What several files of tests use: zygotes on the strongest rung of this machine, and forks to look at."""
+
+import contextlib
+import os
+import signal
 
 import pytest
 
@@ -32,3 +36,36 @@ def enter(nurseries):
     yield enter
     for sandbox in made:
         sandbox.close()
+
+
+@pytest.fixture
+def proc():
+    descriptor = os.open("/proc", os.O_RDONLY)
+    yield descriptor
+    os.close(descriptor)
+
+
+@pytest.fixture
+def forked():
+    """Start a process that does something, says a line, and stays: `pid, said = forked(function)`."""
+    pids = []
+
+    def forked(function):
+        reading, writing = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            with contextlib.suppress(BaseException):
+                os.write(writing, function() or b"up")
+                signal.pause()
+            os._exit(0)
+        pids.append(pid)
+        os.close(writing)
+        said = os.read(reading, 100)
+        os.close(reading)
+        return pid, said
+
+    yield forked
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)

@@ -1,5 +1,6 @@
-"""Runs a function in a fork of the test's process, for walls that can't be taken down again."""
+"""Runs functions in forks of the test's process: for walls that stay up, and to be looked at from outside."""
 
+import contextlib
 import os
 import pickle
 import signal
@@ -46,3 +47,23 @@ def _become(function, arguments, reading, writing):
         os.write(writing, answer)
     finally:
         os._exit(1)
+
+
+def staying(function=lambda: None):
+    """Fork, do something, and stay until the parent ends; give the child's pid."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        kept = function()
+        os.write(writing, b"x")
+        signal.alarm(60)
+        while kept is not staying:
+            signal.pause()
+    os.read(reading, 1)
+    return pid
+
+
+def end(pids):
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

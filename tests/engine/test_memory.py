@@ -1,62 +1,14 @@
 """The memory of a tree of processes, read from outside: every process counts, shared pages count once."""
 
-import contextlib
 import mmap
 import os
-import signal
 
-import pytest
+from forked import end, staying
 
 from rounds.inside import memory
+from rounds.inside.proc import tree
 
 MB = 1 << 20
-
-
-@pytest.fixture
-def proc():
-    descriptor = os.open("/proc", os.O_RDONLY)
-    yield descriptor
-    os.close(descriptor)
-
-
-@pytest.fixture
-def forked():
-    """Start a process that does something, says a line, and stays: `pid, said = forked(function)`."""
-    pids = []
-
-    def forked(function):
-        reading, writing = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            with contextlib.suppress(BaseException):
-                os.write(writing, function() or b"up")
-                signal.pause()
-            os._exit(0)
-        pids.append(pid)
-        os.close(writing)
-        said = os.read(reading, 100)
-        os.close(reading)
-        return pid, said
-
-    yield forked
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-
-
-def staying(function=lambda: None):
-    """Fork, do something, and stay until the parent ends; give the child's pid."""
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        kept = function()
-        os.write(writing, b"x")
-        signal.alarm(60)
-        while kept is not staying:
-            signal.pause()
-    os.read(reading, 1)
-    return pid
 
 
 def filled(megabytes, shared=False):
@@ -65,30 +17,6 @@ def filled(megabytes, shared=False):
     for position in range(0, megabytes * MB, mmap.PAGESIZE):
         held[position] = 1
     return held
-
-
-def end(pids):
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-
-
-def test_a_tree_holds_a_process_and_all_below_it(forked, proc):
-    def two_levels():
-        child = staying()
-        grandchild_of = staying(lambda: staying())
-        return f"{child} {grandchild_of}".encode()
-
-    root, said = forked(two_levels)
-    children = {int(word) for word in said.split()}
-    found = memory.tree(root, proc)
-    try:
-        assert found[0] == root
-        assert children < set(found)
-        assert len(found) == len(set(found)) == 4
-        assert os.getpid() not in found
-    finally:
-        end(found)
 
 
 def test_a_process_that_is_gone_has_no_memory(proc):
@@ -105,7 +33,7 @@ def test_memory_of_children_is_added(forked, proc):
 
     alone, _ = forked(lambda: None)
     root, _ = forked(holding)
-    pids = memory.tree(root, proc)
+    pids = tree(root, proc)
     try:
         assert memory.tree_mb(root, proc, 0) - memory.tree_mb(alone, proc, 0) >= 75
         assert memory.tree_mb(root, proc, 10**6) >= 80
@@ -123,7 +51,7 @@ def test_shared_memory_is_counted_once_where_it_matters(forked, proc):
         return " ".join(str(staying(touch)) for _ in range(4)).encode()
 
     root, _ = forked(sharing)
-    pids = memory.tree(root, proc)
+    pids = tree(root, proc)
     try:
         assert len(pids) == 5
         fair = memory.tree_mb(root, proc, 0)

@@ -5,11 +5,14 @@ import json
 import os
 import select
 import socket
+import time
 from pathlib import Path
 
 import pytest
 
 from rounds.bridge.session import Session
+from rounds.inside import zygote as loop
+from rounds.inside.confine import Limits, Plan
 from rounds.isolation.rungs import rung_named
 from rounds.isolation.zygote import Zygote, ZygoteError
 
@@ -194,3 +197,14 @@ def test_a_child_leaves_no_folder_behind(letter):
     session.close()
     zygote.close()
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("running", "queued", "allowed"), [(5, 4, 10), (11, 0, 10), (11, 4, 14), (11, 400, 20), (25, 400, 20)]
+)
+def test_a_wait_for_a_processor_does_not_count_up_to_the_limit_again(monkeypatch, running, queued, allowed):
+    monkeypatch.setattr(loop, "queued_seconds", lambda pid, proc: queued)
+    plan = Plan(namespaces=False, landlock=False, filter=None)
+    zygote = loop.Zygote(None, plan)
+    child = loop.Child(1, -1, None, Limits(seconds=10), -1, Path(), started=time.monotonic() - running)
+    assert zygote.allowed(child) == allowed

@@ -54,8 +54,8 @@ class Ahead:
         if worker is None:
             return
         if self._made is not None:
-            self._made.close()
+            self._made.close()  # or it would load to its end
         worker.join()
-        if self._made is not None:
-            self._made.close()
-            self._made = None
+        made, self._made = self._made, None
+        if made is not None:
+            made.close()

@@ -53,7 +53,8 @@ class Session(Channel):
         super().__init__(spawned.channel, Codec(self.to_reference, self.from_reference), first=2, asks="do")
         self.limits = limits
         self.listeners: tuple[str, ...] = spawned.listeners
-        self.deadline = time.monotonic() + limits["seconds"] + GRACE_SECONDS
+        self.deadline = 0.0
+        self._set_deadline()
         self.output = bytearray()
         self.output_cut = False
         self.report: dict[str, Any] = {}
@@ -75,7 +76,11 @@ class Session(Channel):
     def belongs_to_this_thread(self) -> None:
         """Make the caller's thread the one whose questions the child's main thread answers; time starts anew."""
         self._owner = threading.current_thread()
-        self.deadline = time.monotonic() + self.limits["seconds"] + GRACE_SECONDS
+        self._set_deadline()
+
+    def _set_deadline(self) -> None:
+        """Say when the judge gives up by itself: later than the zygote ends a child, which may have queued so long."""
+        self.deadline = time.monotonic() + 2 * self.limits["seconds"] + GRACE_SECONDS
 
     # --- asking
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from .proc import read, tasks, tree
+
 MAX_LOOKS = 8
 CROWD = 64  # processes
 _SOCKET_BUFFER = 212_992  # bytes that a socket may hold unread, unless the machine's owner changed it
@@ -18,18 +20,6 @@ def data_mb() -> int:
         if line.startswith("VmData:"):
             return int(line.split()[1]) >> 10
     return 0
-
-
-def tree(root: int, proc: int) -> list[int]:
-    """Return `root` and its descendants; orphans count, since they come back to the root of a pid namespace."""
-    found: list[int] = []
-    waiting = [root]
-    while waiting:
-        pid = waiting.pop()
-        found.append(pid)
-        for task in _tasks(pid, proc):
-            waiting += [int(child) for child in _read(f"{pid}/task/{task}/children", proc).split()]
-    return found
 
 
 def tree_mb(root: int, proc: int, suspicious_mb: int) -> int:
@@ -56,7 +46,7 @@ def tree_mb(root: int, proc: int, suspicious_mb: int) -> int:
 def sockets_mb(pid: int, proc: int) -> int:
     """Return what the sockets of a process's network namespace may hold in their buffers, in MB."""
     for place in _places(pid, proc):
-        used = re.search(r"sockets: used (\d+)", _read(f"{place}/net/sockstat", proc))
+        used = re.search(r"sockets: used (\d+)", read(f"{place}/net/sockstat", proc))
         if used:
             return int(used[1]) * _SOCKET_BUFFER >> 20
     return 0
@@ -64,7 +54,7 @@ def sockets_mb(pid: int, proc: int) -> int:
 
 def _resident(pid: int, proc: int) -> int:
     for place in _places(pid, proc):
-        fields = _read(f"{place}/statm", proc).split()
+        fields = read(f"{place}/statm", proc).split()
         if len(fields) > 1 and fields[1] != "0":
             return int(fields[1]) * _PAGE
     return 0
@@ -72,7 +62,7 @@ def _resident(pid: int, proc: int) -> int:
 
 def _fair_share(pid: int, proc: int) -> int:
     for place in _places(pid, proc):
-        lines = _read(f"{place}/smaps_rollup", proc).splitlines()
+        lines = read(f"{place}/smaps_rollup", proc).splitlines()
         sizes = [int(line.split()[1]) << 10 for line in lines if line.startswith(("Pss:", "SwapPss:"))]
         if sizes:
             return sum(sizes)
@@ -82,29 +72,4 @@ def _fair_share(pid: int, proc: int) -> int:
 def _places(pid: int, proc: int) -> Iterator[str]:
     """Yield where to look for a process's memory: once its first thread has ended, only the others show it."""
     yield str(pid)
-    yield from (f"{pid}/task/{task}" for task in _tasks(pid, proc))
-
-
-def _tasks(pid: int, proc: int) -> list[str]:
-    try:
-        descriptor = os.open(f"{pid}/task", os.O_RDONLY, dir_fd=proc)
-    except OSError:
-        return []
-    try:
-        return os.listdir(descriptor)  # noqa: PTH208 - a descriptor, not a path
-    except OSError:
-        return []  # it ended meanwhile
-    finally:
-        os.close(descriptor)
-
-
-def _read(path: str, proc: int) -> str:
-    try:
-        descriptor = os.open(path, os.O_RDONLY, dir_fd=proc)
-    except OSError:
-        return ""
-    try:
-        with os.fdopen(descriptor) as file:
-            return file.read()
-    except (OSError, ValueError):
-        return ""
+    yield from (f"{pid}/task/{task}" for task in tasks(pid, proc))

@@ -24,8 +24,10 @@ from typing import Any, NoReturn
 
 from . import seccomp
 from .confine import Limits, Plan, confine
+from .first_uses import use_once
 from .memory import data_mb, sockets_mb, tree_mb
 from .pages import gather_memory
+from .proc import queued_seconds, tree
 from .syscalls import NEW_NS, NEW_PID, NEW_USER, map_identity, mount, set_namespace, unshare
 
 WATCH_SECONDS = 0.1
@@ -167,13 +169,20 @@ class Zygote:
         for pid in self.removers:
             os.waitpid(pid, 0)
 
+    def allowed(self, child: Child) -> float:
+        """Return how long a child may run: its limit, and what it waited for a processor, up to as much again."""
+        limit = child.limits.seconds
+        if time.monotonic() - child.started <= limit:
+            return limit
+        return limit + min(limit, queued_seconds(child.pid, self.proc))
+
     def watch(self) -> None:
         self.removers = {pid for pid in self.removers if os.waitpid(pid, os.WNOHANG) == (0, 0)}
         now = time.monotonic()
         for child in list(self.children.values()):
             if child.killed:
                 continue
-            if now - child.started > child.limits.seconds:
+            if now - child.started > self.allowed(child):
                 self.kill(child, "time limit")
                 continue
             looked = time.thread_time()
@@ -187,8 +196,6 @@ class Zygote:
 
 
 def descendants(pid: int, proc: int) -> list[int]:
-    from .memory import tree
-
     return [found for found in tree(pid, proc) if found != pid]
 
 
@@ -267,8 +274,6 @@ def warm_up(modules: list[str]) -> list[str]:
     for name in ("numpy", "pandas"):
         if name in sys.modules:
             from . import tables  # noqa: F401
-    from .first_uses import use_once
-
     use_once(modules)
     return missing
 
